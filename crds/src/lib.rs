@@ -1,0 +1,1 @@
+//! The `MesosCloud` custom resource.

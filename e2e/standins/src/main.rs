@@ -1,0 +1,3 @@
+//! Stand-ins for Mesos and Marathon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Kubernetes operator for `MesosCloud`.
+
+fn main() {}
