@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
@@ -10,7 +11,13 @@ use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
 #[command(name = "mesoscloud-operator", version)]
 struct Cli {
     /// How log lines look.
-    #[arg(long, value_enum, default_value_t, global = true, env = "MESOSCLOUD_LOG_FORMAT")]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        env = "MESOSCLOUD_LOG_FORMAT"
+    )]
     log_format: LogFormat,
     /// Which log lines are shown, as a `tracing` filter.
     #[arg(long, default_value = "info", global = true, env = "MESOSCLOUD_LOG")]
@@ -20,11 +27,34 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Runs the operator.
+    Run(run::Run),
+    /// Prints the CustomResourceDefinition.
+    Crd,
+    /// Prints every object of a cloud, without a cluster.
+    Render(render::Render),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::init(cli.log_format, &cli.log);
-    match cli.command {}
+    let result: Result<(), Box<dyn std::error::Error>> = match cli.command {
+        Command::Run(options) => run::run(options).await.map_err(Into::into),
+        Command::Crd => print(crd::yaml().map_err(Into::into)),
+        Command::Render(options) => print(render::render(&options).map_err(Into::into)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(text: Result<String, Box<dyn std::error::Error>>) -> Result<(), Box<dyn std::error::Error>> {
+    use std::io::Write as _;
+    Ok(std::io::stdout().write_all(text?.as_bytes())?)
 }

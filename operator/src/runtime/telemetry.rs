@@ -18,8 +18,9 @@ pub enum LogFormat {
 /// # Panics
 /// When called twice in one process.
 pub fn init(format: LogFormat, filter: &str) {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Human => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

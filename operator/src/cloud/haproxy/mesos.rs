@@ -1,0 +1,48 @@
+//! In front of the masters: whoever is asked, the leader answers.
+
+use super::{Server, server_lines};
+use crate::cloud::names::MASTER_PORT;
+
+/// The masters. At most one of them is up.
+pub const BACKEND: &str = "mesos";
+
+/// Frontend and backend.
+///
+/// - Only a leader that has recovered its registry answers the check with 405 (403 when frameworks must
+///   authenticate); a standby says 307, a recovering leader 503 (Mesos 0.28.1, http.cpp:341–355).
+/// - A connection that fails takes the server down at once. A master that was killed may be back as a standby
+///   before the next check, and must find the door closed.
+/// - `timeout connect` is also the pause between two tries. Only requests that change nothing are tried again.
+pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
+    let servers = server_lines(
+        servers,
+        leader,
+        " observe layer4 error-limit 1 on-error mark-down",
+    );
+    format!(
+        "frontend mesos
+    mode http
+    bind :{MASTER_PORT}
+    option httplog
+    timeout client 1h
+    timeout http-request 10s
+    timeout http-keep-alive 60s
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    http-request disable-l7-retry if !{{ method GET HEAD OPTIONS }}
+    default_backend {BACKEND}
+
+backend {BACKEND}
+    mode http
+    timeout server 1h
+    timeout queue 5s
+    option httpchk
+    http-check send meth GET uri /master/api/v1/scheduler ver HTTP/1.1 hdr Host mesos
+    http-check expect rstatus ^40[35]$
+    retry-on conn-failure empty-response response-timeout
+    http-reuse safe
+    http-response set-header X-Mesoscloud-Server %s
+    http-error status 503 content-type text/plain string \"No Mesos master leads at the moment.\\n\" hdr Retry-After 1
+{servers}"
+    )
+}

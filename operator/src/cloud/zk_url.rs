@@ -1,0 +1,38 @@
+//! The `zk://` strings by which Mesos and Marathon find ZooKeeper.
+
+use super::component::Component;
+use super::names::{CloudId, ZOOKEEPER_PORT};
+
+/// `zk://host:port,…/path` over every member's own Service.
+///
+/// Never a name that may vanish: one unresolvable host ends Mesos 0.28.1 (src/zookeeper/zookeeper.cpp:104–133
+/// with the bundled C client 3.4.5), and Marathon 1.1.1 resolves its list once. Services outlive pods.
+pub fn zk_url(id: &CloudId, members: i32, path: &str) -> String {
+    let hosts: Vec<_> = (0..members)
+        .map(|n| format!("{}:{ZOOKEEPER_PORT}", id.member_host(Component::ZooKeeper, n)))
+        .collect();
+    format!("zk://{}{path}", hosts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_every_member_in_order() {
+        let id = CloudId {
+            namespace: "n".into(),
+            name: "c".into(),
+            cluster_domain: "d".into(),
+        };
+        for (members, expected) in [
+            (1, "zk://c-zk-0.n.svc.d:2181/mesos/my_mesos"),
+            (
+                3,
+                "zk://c-zk-0.n.svc.d:2181,c-zk-1.n.svc.d:2181,c-zk-2.n.svc.d:2181/mesos/my_mesos",
+            ),
+        ] {
+            assert_eq!(zk_url(&id, members, "/mesos/my_mesos"), expected);
+        }
+    }
+}

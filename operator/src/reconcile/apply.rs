@@ -1,0 +1,304 @@
+//! Fourth step: the API server gets what was built, and loses what is no longer part of the cloud.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::reflector::Store;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::build::{Applied, Prepared, Resources};
+use super::stores::{component_of, named, of_cloud};
+use super::validate::ValidatedCloud;
+use super::{Context, content_hash};
+use crate::cloud::component::Component;
+use crate::cloud::names::{APPLIED_HASH_ANNOTATION, MANAGER};
+
+/// Why the API server does not have what was built.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// It did not take an object.
+    #[error("failed to apply {kind} {name}: {source}")]
+    Apply {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+    /// An object of that name is there and belongs to somebody else.
+    #[error(
+        "{kind} {name} exists and does not belong to this cloud: rename or delete it, or name the cloud differently"
+    )]
+    Foreign {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+    },
+    /// It did not delete an object.
+    #[error("failed to delete {kind} {name}: {source}")]
+    Delete {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+    /// An object could not be written as JSON.
+    #[error("failed to write {kind} as JSON: {source}")]
+    Serialize {
+        /// Kind of the object.
+        kind: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// Applies every object, configuration before what reads it, then deletes what is left over.
+///
+/// # Errors
+/// At the first object that the API server refuses. What was applied stays; the next pass starts anew.
+pub async fn apply(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    resources: Resources<Prepared>,
+) -> Result<Resources<Applied>, Error> {
+    let mut resources = resources.into_state::<Applied>();
+    let stores = &ctx.stores;
+    each(
+        ctx,
+        cloud,
+        &stores.service_accounts,
+        &mut resources.service_accounts,
+    )
+    .await?;
+    each(ctx, cloud, &stores.roles, &mut resources.roles).await?;
+    each(ctx, cloud, &stores.role_bindings, &mut resources.role_bindings).await?;
+    each(ctx, cloud, &stores.config_maps, &mut resources.config_maps).await?;
+    each(ctx, cloud, &stores.services, &mut resources.services).await?;
+    each(ctx, cloud, &stores.stateful_sets, &mut resources.stateful_sets).await?;
+    each(ctx, cloud, &stores.deployments, &mut resources.deployments).await?;
+    each(ctx, cloud, &stores.daemon_sets, &mut resources.daemon_sets).await?;
+
+    orphans(ctx, cloud, &stores.daemon_sets, &resources.daemon_sets).await?;
+    orphans(ctx, cloud, &stores.deployments, &resources.deployments).await?;
+    orphans(ctx, cloud, &stores.stateful_sets, &resources.stateful_sets).await?;
+    orphans(ctx, cloud, &stores.services, &resources.services).await?;
+    orphans(ctx, cloud, &stores.config_maps, &resources.config_maps).await?;
+    orphans(ctx, cloud, &stores.role_bindings, &resources.role_bindings).await?;
+    orphans(ctx, cloud, &stores.roles, &resources.roles).await?;
+    orphans(ctx, cloud, &stores.service_accounts, &resources.service_accounts).await?;
+    Ok(resources)
+}
+
+/// Enlarges a member's disk.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn grow(ctx: &Context, cloud: &ValidatedCloud, claim: &str, size: &str) -> Result<(), Error> {
+    let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+    Api::<PersistentVolumeClaim>::namespaced(ctx.client.clone(), &cloud.id.namespace)
+        .patch(claim, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map_err(|e| Error::Apply {
+            kind: "PersistentVolumeClaim".into(),
+            name: claim.into(),
+            source: Box::new(e),
+        })?;
+    Ok(())
+}
+
+/// What an object kind must be to be applied.
+pub trait Applicable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Serialize
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+impl<K> Applicable for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+async fn each<K: Applicable>(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    store: &Store<K>,
+    objects: &mut [K],
+) -> Result<(), Error>
+where
+    K::DynamicType: Eq + Hash,
+{
+    for object in objects {
+        *object = one(ctx, cloud, store, object).await?;
+    }
+    Ok(())
+}
+
+/// Applies one object, unless the live one already is what was built.
+async fn one<K: Applicable>(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    store: &Store<K>,
+    object: &K,
+) -> Result<K, Error> {
+    let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
+    let mut desired = serde_json::to_value(object).map_err(|source| Error::Serialize {
+        kind: kind.clone(),
+        source,
+    })?;
+    let hash = content_hash(&desired);
+    desired["metadata"]["annotations"][APPLIED_HASH_ANNOTATION] = Value::from(hash);
+    let live = named(store, &cloud.id, &name);
+    if let Some(live) = &live {
+        let now = serde_json::to_value(live.as_ref()).map_err(|source| Error::Serialize {
+            kind: kind.clone(),
+            source,
+        })?;
+        if is_part_of(&desired, &now) {
+            return Ok(live.as_ref().clone());
+        }
+    }
+    desired["apiVersion"] = Value::from(K::api_version(&()));
+    desired["kind"] = Value::from(kind.clone());
+    let api = Api::<K>::namespaced(ctx.client.clone(), &cloud.id.namespace);
+    let failed = |source| Error::Apply {
+        kind: kind.clone(),
+        name: name.clone(),
+        source: Box::new(source),
+    };
+    if live.is_none()
+        && let Some(found) = api.get_opt(&name).await.map_err(failed)?
+        && !belongs(&found, cloud)
+    {
+        return Err(Error::Foreign { kind, name });
+    }
+    let params = PatchParams::apply(MANAGER).force();
+    match api.patch(&name, &params, &Patch::Apply(&desired)).await {
+        // A Service was deleted, and in the meantime somebody else got its address.
+        Err(kube::Error::Api(status)) if status.message.contains("provided IP is already allocated") => {
+            if let Some(spec) = desired["spec"].as_object_mut() {
+                spec.remove("clusterIP");
+            }
+            api.patch(&name, &params, &Patch::Apply(&desired))
+                .await
+                .map_err(failed)
+        }
+        result => result.map_err(failed),
+    }
+}
+
+/// Deletes the cloud's objects of a kind that are not among `kept`.
+async fn orphans<K: Applicable>(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    store: &Store<K>,
+    kept: &[K],
+) -> Result<(), Error> {
+    let kept: BTreeSet<_> = kept.iter().map(kube::ResourceExt::name_any).collect();
+    let left: Vec<Arc<K>> = of_cloud(store, &cloud.id)
+        .into_iter()
+        .filter(|object| !kept.contains(&object.name_any()) && belongs(object.as_ref(), cloud))
+        // Of a component of which something is refused, everything stays as it is.
+        .filter(|object| !component_of(object.as_ref()).is_some_and(|c: Component| cloud.refuses(c)))
+        .collect();
+    for object in left {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        match Api::<K>::namespaced(ctx.client.clone(), &cloud.id.namespace)
+            .delete(&object.name_any(), &params)
+            .await
+        {
+            Ok(_) => {
+                tracing::info!(kind = %K::kind(&()), name = %object.name_any(), "deleted, no longer part of the cloud");
+            }
+            // Gone already, or another object by now.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(source) => {
+                let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
+                return Err(Error::Delete {
+                    kind,
+                    name,
+                    source: Box::new(source),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn belongs(object: &impl Resource, cloud: &ValidatedCloud) -> bool {
+    object
+        .meta()
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.uid == cloud.owner.uid)
+}
+
+/// Whether everything in `desired` stands in `live` as well, which may have more: defaults, status, and what
+/// others added.
+fn is_part_of(desired: &Value, live: &Value) -> bool {
+    match (desired, live) {
+        (Value::Object(desired), Value::Object(live)) => desired
+            .iter()
+            .all(|(key, value)| live.get(key).is_some_and(|live| is_part_of(value, live))),
+        (Value::Array(desired), Value::Array(live)) => {
+            desired.len() == live.len()
+                && desired
+                    .iter()
+                    .zip(live)
+                    .all(|(desired, live)| is_part_of(desired, live))
+        }
+        (desired, live) => desired == live,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_object_may_have_more_but_not_less() {
+        let live = json!({"a": 1, "list": [{"name": "x", "default": true}], "status": {}});
+        let table = [
+            (json!({"a": 1}), true),
+            (json!({"list": [{"name": "x"}]}), true),
+            (json!({"a": 2}), false),
+            (json!({"b": 1}), false),
+            (json!({"list": []}), false),
+            (json!({"list": [{"name": "x"}, {"name": "y"}]}), false),
+        ];
+        for (desired, expected) in table {
+            assert_eq!(is_part_of(&desired, &live), expected, "{desired}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The ZooKeeper ensemble.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, PodSpec, Volume,
+};
+
+use super::{Inputs, Resources, member_set, metadata, pod, probe};
+use crate::cloud::component::Component;
+use crate::cloud::names::{
+    CONFIG_HASH_ANNOTATION, ZOOKEEPER_ELECTION_PORT, ZOOKEEPER_PEER_PORT, ZOOKEEPER_PORT,
+};
+use crate::cloud::zoo_cfg::{DATA_DIR, zoo_cfg};
+use crate::reconcile::content_hash;
+
+const COMPONENT: Component = Component::ZooKeeper;
+/// Log to the console, for ZooKeeper 3.4 to 3.7 and for 3.8 and later.
+const LOG4J: &str = "log4j.rootLogger=INFO, CONSOLE\n\
+    log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender\n\
+    log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout\n\
+    log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n\n";
+const LOGBACK: &str = "<configuration>\n  <appender name=\"CONSOLE\" class=\"ch.qos.logback.core.ConsoleAppender\">\n    \
+    <encoder><pattern>%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n</pattern></encoder>\n  \
+    </appender>\n  <root level=\"INFO\"><appender-ref ref=\"CONSOLE\"/></root>\n</configuration>\n";
+/// mesoscloud's entrypoint overwrites zoo.cfg with its own, so the program is started past it, in a way that
+/// mesoscloud's, the official and Debian's images share.
+const START: &str = "ordinal=${POD_NAME##*-}
+cp /config/zoo-$ordinal.cfg /conf/zoo.cfg
+cp /config/log4j.properties /config/logback.xml /conf/
+echo $((ordinal + 1)) > /data/myid
+exec zkServer.sh start-foreground";
+/// A member serves when it shows a Mode. `ruok` says imok even without a quorum.
+const SERVES: &str = "echo srvr | nc 127.0.0.1 2181 | grep -q '^Mode: '";
+
+/// Adds the ensemble's objects.
+pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
+    let cloud = inputs.cloud;
+    let spec = &cloud.spec.zookeeper;
+    let mut files: BTreeMap<_, _> = (0..spec.replicas)
+        .map(|n| (format!("zoo-{n}.cfg"), zoo_cfg(&cloud.id, spec, n)))
+        .collect();
+    files.insert("log4j.properties".to_owned(), LOG4J.to_owned());
+    files.insert("logback.xml".to_owned(), LOGBACK.to_owned());
+
+    let ports = [
+        ("client", ZOOKEEPER_PORT),
+        ("peer", ZOOKEEPER_PEER_PORT),
+        ("election", ZOOKEEPER_ELECTION_PORT),
+    ];
+    let container = Container {
+        command: Some(["sh", "-ec", START].map(str::to_owned).into()),
+        ports: Some(
+            ports
+                .iter()
+                .map(|(name, port)| ContainerPort {
+                    name: Some((*name).to_owned()),
+                    container_port: *port,
+                    ..ContainerPort::default()
+                })
+                .collect(),
+        ),
+        volume_mounts: Some(vec![
+            pod::mount(member_set::DATA_VOLUME, DATA_DIR),
+            pod::mount_read_only("config", "/config"),
+            pod::mount("conf", "/conf"),
+            pod::mount("tmp", "/tmp"),
+        ]),
+        readiness_probe: Some(probe::exec(&["sh", "-c", SERVES], probe::PROMPT)),
+        liveness_probe: Some(probe::tcp(ZOOKEEPER_PORT, probe::PATIENT)),
+        ..pod::main_container(
+            COMPONENT,
+            &spec.image,
+            &spec.pod,
+            &spec.resources,
+            vec![
+                pod::env_field("POD_NAME", "metadata.name"),
+                pod::env("ZOOCFGDIR", "/conf"),
+                pod::env("ZOO_LOG_DIR", "/tmp"),
+                pod::env("SERVER_JVMFLAGS", pod::heap(&spec.resources, 256)),
+            ],
+        )
+    };
+    let template = pod::template(
+        cloud,
+        COMPONENT,
+        &spec.pod,
+        Some([(CONFIG_HASH_ANNOTATION.to_owned(), content_hash(&files))].into()),
+        PodSpec {
+            security_context: Some(pod::restricted_pod()),
+            affinity: Some(pod::spread(cloud, COMPONENT)),
+            containers: vec![container],
+            volumes: Some(vec![
+                Volume {
+                    name: "config".to_owned(),
+                    config_map: Some(ConfigMapVolumeSource {
+                        name: cloud.id.object(COMPONENT),
+                        ..ConfigMapVolumeSource::default()
+                    }),
+                    ..Volume::default()
+                },
+                pod::scratch("conf"),
+                pod::scratch("tmp"),
+            ]),
+            ..PodSpec::default()
+        },
+    );
+    resources.config_maps.push(ConfigMap {
+        metadata: metadata(cloud, COMPONENT, cloud.id.object(COMPONENT)),
+        data: Some(files),
+        ..ConfigMap::default()
+    });
+    resources.services.extend(member_set::member_services(
+        inputs,
+        COMPONENT,
+        spec.replicas,
+        &ports,
+    ));
+    resources.stateful_sets.push(member_set::stateful_set(
+        inputs,
+        COMPONENT,
+        spec.replicas,
+        Some(&spec.storage),
+        template,
+    ));
+}

@@ -1,0 +1,197 @@
+//! Carries a changed spec to the members of ZooKeeper, masters and Marathon, by the rule in
+//! [`crate::cloud::rollout`].
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::{Api, ResourceExt as _};
+use mesoscloud_crds::status::Leaders;
+use thiserror::Error;
+
+use super::Context;
+use super::build::{Applied, Resources};
+use super::stores::{component_of, of_cloud};
+use super::validate::ValidatedCloud;
+use crate::cloud::component::Component;
+use crate::cloud::names::{COMPONENT_LABEL, INSTANCE_LABEL};
+use crate::cloud::rollout::{Member, Step, next_step};
+
+const REVISION_LABEL: &str = "controller-revision-hash";
+
+/// Why a member could not be replaced.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The members could not be read.
+    #[error("failed to list the pods of {component}: {source}")]
+    List {
+        /// The component.
+        component: Component,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// A member could not be deleted.
+    #[error("failed to delete pod {pod}: {source}")]
+    Delete {
+        /// The pod.
+        pod: String,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Takes the next step of a rollout: ZooKeeper before masters before Marathon, and none of a later component
+/// while an earlier one is under way. Returns what it waits for, if it does.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn advance(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    applied: &Resources<Applied>,
+    leaders: &Leaders,
+) -> Result<Option<String>, Error> {
+    let mut waiting = None;
+    for component in [Component::ZooKeeper, Component::Master, Component::Marathon] {
+        let Some(set) = applied
+            .stateful_sets
+            .iter()
+            .find(|s| component_of(*s) == Some(component))
+        else {
+            continue;
+        };
+        let leader = match component {
+            Component::ZooKeeper => &leaders.zookeeper,
+            Component::Master => &leaders.mesos,
+            _ => &leaders.marathon,
+        };
+        let leader = leader.as_ref().map(|l| l.name.as_str());
+        let Some(target) = target(set) else {
+            // Kubernetes has not looked at the new spec yet; it will tell.
+            return Ok(Some(format!("{component}: the change is being taken up")));
+        };
+        let seen: Vec<_> = of_cloud(&ctx.stores.pods, &cloud.id)
+            .iter()
+            .filter(|p| component_of(p.as_ref()) == Some(component))
+            .map(|p| member(p, &target))
+            .collect();
+        let mut step = next_step(&seen, target.replicas, leader);
+        if matches!(step, Step::Replace(_)) {
+            // What is destroyed is decided on what is, not on what was seen.
+            let fresh = list(ctx, cloud, component).await?;
+            let members: Vec<_> = fresh.iter().map(|p| member(p, &target)).collect();
+            step = next_step(&members, target.replicas, leader);
+            if let Step::Replace(pods) = &step {
+                let idle = members.iter().any(|m| pods.contains(&m.pod) && !m.started);
+                if waiting.is_some() && !idle {
+                    continue;
+                }
+                for pod in fresh.iter().filter(|p| pods.contains(&p.name_any())) {
+                    replace(ctx, cloud, pod).await?;
+                }
+            }
+        }
+        match step {
+            Step::Done if seen.iter().all(|m| m.ready) => {}
+            Step::Done => waiting = waiting.or(Some(format!("{component}: not every member serves"))),
+            Step::Replace(pods) => {
+                waiting = waiting.or(Some(format!("{component}: replacing {}", pods.join(", "))));
+            }
+            Step::Wait(why) => waiting = waiting.or(Some(format!("{component}: {why}"))),
+        }
+    }
+    Ok(waiting)
+}
+
+/// What the members of a set should become.
+pub struct Target {
+    /// Members.
+    pub replicas: i32,
+    /// Name of the current revision.
+    pub revision: String,
+}
+
+/// What the set's members should become; `None` until Kubernetes has looked at its current spec.
+pub fn target(set: &StatefulSet) -> Option<Target> {
+    let status = set.status.as_ref()?;
+    (status.observed_generation == set.metadata.generation).then_some(())?;
+    Some(Target {
+        replicas: set.spec.as_ref()?.replicas?,
+        revision: status.update_revision.clone()?,
+    })
+}
+
+/// A pod as the rule sees it.
+pub fn member(pod: &Pod, target: &Target) -> Member {
+    Member {
+        pod: pod.name_any(),
+        updated: pod.labels().get(REVISION_LABEL) == Some(&target.revision),
+        ready: is_ready(pod),
+        started: has_started(pod),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// Whether the pod serves.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// Whether the component's program runs or ran in this pod.
+fn has_started(pod: &Pod) -> bool {
+    let Some(component) = component_of(pod) else {
+        return true;
+    };
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|s| s.container_statuses.iter().flatten());
+    containers
+        .into_iter()
+        .filter(|c| c.name == component.container())
+        .any(|c| {
+            let ran = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+                state
+                    .as_ref()
+                    .is_some_and(|s| s.running.is_some() || s.terminated.is_some())
+            };
+            ran(&c.state) || ran(&c.last_state)
+        })
+}
+
+async fn list(ctx: &Context, cloud: &ValidatedCloud, component: Component) -> Result<Vec<Pod>, Error> {
+    let labels = format!("{INSTANCE_LABEL}={},{COMPONENT_LABEL}={component}", cloud.id.name);
+    let pods = Api::<Pod>::namespaced(ctx.client.clone(), &cloud.id.namespace)
+        .list(&ListParams::default().labels(&labels))
+        .await
+        .map_err(|e| Error::List {
+            component,
+            source: Box::new(e),
+        })?;
+    Ok(pods.items)
+}
+
+async fn replace(ctx: &Context, cloud: &ValidatedCloud, pod: &Pod) -> Result<(), Error> {
+    let name = pod.name_any();
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: pod.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    tracing::info!(namespace = %cloud.id.namespace, pod = %name, "replacing an outdated member");
+    match Api::<Pod>::namespaced(ctx.client.clone(), &cloud.id.namespace)
+        .delete(&name, &params)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) => Err(Error::Delete {
+            pod: name,
+            source: Box::new(source),
+        }),
+    }
+}
