@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
+use mesoscloud_operator::sidecar::proxy_agent;
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ enum Command {
     Crd,
     /// Prints every object of a cloud, without a cluster.
     Render(render::Render),
+    /// Runs beside each HAProxy of a cloud.
+    ProxyAgent(proxy_agent::ProxyAgent),
 }
 
 #[tokio::main]
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
     let result: Result<(), Box<dyn std::error::Error>> = match cli.command {
         Command::Run(options) => run::run(options).await.map_err(Into::into),
         Command::Crd => print(crd::yaml().map_err(Into::into)),
+        Command::ProxyAgent(options) => proxy_agent::run(options).await.map_err(Into::into),
         Command::Render(options) => print(render::render(&options).map_err(Into::into)),
     };
     match result {

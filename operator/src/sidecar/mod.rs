@@ -1,1 +1,3 @@
 //! Programs that run inside the cloud's own pods.
+
+pub mod proxy_agent;

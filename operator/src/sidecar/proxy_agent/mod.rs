@@ -1,0 +1,75 @@
+//! `proxy-agent`: runs beside each HAProxy, brings it the operator's configuration and tells it who leads.
+//!
+//! It needs the API server to learn of changes, and nothing to go on serving: HAProxy's own checks follow the
+//! leader without it, within a second.
+
+mod agent;
+mod config_map;
+mod files;
+mod health;
+mod heartline;
+mod probe;
+mod socket;
+
+pub use agent::Agent;
+pub use config_map::Desired;
+pub use health::Status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use kube::Client;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::cloud::haproxy::RUN_DIR;
+use crate::runtime::shutdown;
+
+/// Options of `proxy-agent`.
+#[derive(Debug, Args)]
+pub struct ProxyAgent {
+    /// Namespace of the cloud.
+    #[arg(long)]
+    namespace: String,
+    /// Name of the ConfigMap with this proxy's configuration.
+    #[arg(long)]
+    config_map: String,
+    /// Folder shared with HAProxy.
+    #[arg(long, default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// Where health endpoints and metrics are served.
+    #[arg(long, default_value = "0.0.0.0:9102")]
+    listen: SocketAddr,
+}
+
+/// Why the agent ends.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The API server's address or the credentials are unknown.
+    #[error("failed to make a client for the API server: {0}")]
+    Client(#[source] Box<kube::Error>),
+    /// Health endpoints or signal handlers could not be set up.
+    #[error("failed to set up the process: {0}")]
+    Process(#[from] std::io::Error),
+}
+
+/// Runs the agent until it is asked to end.
+///
+/// # Errors
+/// When it cannot start, or its health endpoints end.
+pub async fn run(options: ProxyAgent) -> Result<(), Error> {
+    let client = Client::try_default()
+        .await
+        .map_err(|e| Error::Client(Box::new(e)))?;
+    let status = Arc::new(Status::default());
+    let (sender, desired) = watch::channel(None);
+    let agent = Agent::new(&options.run_dir, status.clone());
+    tokio::select! {
+        served = health::serve(options.listen, status) => Ok(served?),
+        () = config_map::follow(client, &options.namespace, &options.config_map, sender) => Ok(()),
+        () = agent.run(desired) => Ok(()),
+        asked = shutdown::requested() => Ok(asked?),
+    }
+}
