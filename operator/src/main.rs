@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
-use mesoscloud_operator::sidecar::proxy_agent;
+use mesoscloud_operator::sidecar::{preflight, proxy_agent};
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
 #[derive(Debug, Parser)]
@@ -37,6 +37,9 @@ enum Command {
     Render(render::Render),
     /// Runs beside each HAProxy of a cloud.
     ProxyAgent(proxy_agent::ProxyAgent),
+    /// Prepares a slave's pod.
+    #[command(subcommand)]
+    Preflight(preflight::Preflight),
 }
 
 #[tokio::main]
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         Command::Run(options) => run::run(options).await.map_err(Into::into),
         Command::Crd => print(crd::yaml().map_err(Into::into)),
         Command::ProxyAgent(options) => proxy_agent::run(options).await.map_err(Into::into),
+        Command::Preflight(command) => preflight::run(command).await.map_err(Into::into),
         Command::Render(options) => print(render::render(&options).map_err(Into::into)),
     };
     match result {

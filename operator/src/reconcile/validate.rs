@@ -21,6 +21,9 @@ pub enum Error {
     /// The API server gives every stored object these.
     #[error("the MesosCloud lacks metadata.{0}")]
     MissingMetadata(&'static str),
+    /// A slave's attribute has a name that Mesos would read differently.
+    #[error("spec.slaves.attributes: {0:?} may hold only letters, digits and . _ -")]
+    AttributeName(String),
     /// A field that is opaque in the schema does not hold what Kubernetes takes there.
     #[error("spec.{block}.{field} is not what Kubernetes takes there: {source}")]
     OpaqueField {
@@ -99,6 +102,15 @@ pub fn validate(
         (Component::MarathonProxy, proxies.clone()),
         (Component::ZkProxy, proxies),
     ]);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if let Some(name) = spec
+        .slaves
+        .attributes
+        .keys()
+        .find(|name| name.is_empty() || !name.chars().all(plain))
+    {
+        return Err(Error::AttributeName(name.clone()));
+    }
     let refusals = neighbours
         .iter()
         .filter(|n| n.older)

@@ -1,3 +1,4 @@
 //! Programs that run inside the cloud's own pods.
 
+pub mod preflight;
 pub mod proxy_agent;
