@@ -120,6 +120,8 @@ impl Proxy {
             metadata,
             spec: Some(ServiceSpec {
                 type_: Some(settings.type_.as_str().to_owned()),
+                // A deleted Service comes back where clients know it.
+                cluster_ip: inputs.addresses.get(&self.name(inputs)).map(|a| a.ip.clone()),
                 selector: Some(inputs.cloud.id.labels(self.component)),
                 ports: Some(vec![ServicePort {
                     name: Some(self.component.label().to_owned()),
