@@ -6,6 +6,9 @@ SHELL := /bin/bash
 .PHONY: help up down check test clean
 
 TESTBED := e2e/testbed
+CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscloud)
+# What the testbed made because the machine had none: kubectl, kind, docker.
+export PATH := $(CACHE)/bin:$(PATH)
 KUBECTL := kubectl --context kind-mesoscloud
 SAMPLE := manifests/samples/cluster.yaml
 
@@ -46,4 +49,4 @@ test: ## Everything: `check`, and the end-to-end tests on a cluster raised meanw
 
 clean: down ## `down`, and forget what cargo and the testbed have made
 	@cargo clean
-	rm -rf "$${MESOSCLOUD_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/mesoscloud}"
+	rm -rf "$(CACHE)"

@@ -1,3 +1,28 @@
-//! Stand-ins for Mesos and Marathon.
+//! `mesoscloud-standin master|slave|marathon`, or under the name of the program it stands in for.
 
-fn main() {}
+use std::process::ExitCode;
+
+use mesoscloud_standins::{marathon, master, slave};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let called = arguments.next().unwrap_or_default();
+    let name = called.rsplit('/').next().unwrap_or_default().to_owned();
+    let role = match name.as_str() {
+        "mesos-master" => "master".to_owned(),
+        "mesos-slave" => "slave".to_owned(),
+        "marathon" => name,
+        _ => arguments.next().unwrap_or_default(),
+    };
+    eprintln!("mesoscloud-standin: this is a stand-in for the real {role}");
+    match role.as_str() {
+        "master" => master::run().await,
+        "slave" => slave::run().await,
+        "marathon" => marathon::run().await,
+        _ => {
+            eprintln!("usage: mesoscloud-standin master|slave|marathon");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -20,6 +20,16 @@ made() {
     echo "$CACHE/$1"-????????????
 }
 
+# offer PROGRAM puts it into our PATH, and into everyone's if nothing there has its name.
+offer() {
+    local name=${1##*/}
+    mkdir -p "$CACHE/bin"
+    ln -sfn "$1" "$CACHE/bin/$name"
+    if [[ ! -e /usr/local/bin/$name && -w /usr/local/bin ]] && ! PATH=${PATH#"$CACHE/bin:"} command -v "$name" >/dev/null; then
+        ln -sfn "$CACHE/bin/$name" "/usr/local/bin/$name"
+    fi
+}
+
 # locked NAME COMMAND… lets only one run at a time make NAME; a second one waits and then finds it made.
 locked() {
     local name=$1

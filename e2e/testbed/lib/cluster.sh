@@ -119,11 +119,6 @@ identity() {
 # Everyone who looks at the cluster needs kubectl; the node has one of the right version.
 kubectl_up() {
     command -v kubectl >/dev/null && return
-    mkdir -p "$CACHE/bin"
-    docker cp -q "$NODE:/usr/bin/kubectl" "$CACHE/bin/kubectl"
-    if [[ -w /usr/local/bin ]]; then
-        ln -s "$CACHE/bin/kubectl" /usr/local/bin/kubectl
-    else
-        say "for kubectl: export PATH=$CACHE/bin:\$PATH"
-    fi
+    docker cp -q "$NODE:/usr/bin/kubectl" "$CACHE/kubectl"
+    offer "$CACHE/kubectl"
 }

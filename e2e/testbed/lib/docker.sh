@@ -27,8 +27,7 @@ create_network() {
 
 docker_client() {
     artifact docker-cli "$(key "$DEBIAN_SUITE" "$(declare -f make_docker_cli)")" make_docker_cli
-    mkdir -p "$CACHE/bin"
-    ln -sf "$(made docker-cli)/usr/bin/docker" "$CACHE/bin/docker"
+    offer "$(made docker-cli)/usr/bin/docker"
 }
 
 make_docker_cli() {
@@ -95,17 +94,22 @@ detached() {
 }
 
 # Ends the dockerd that we started, and no other: the process must still be the program from our cache.
+# A dead one that nobody has collected has no command line any more.
 end_docker() {
     local pid i
     pid=$(cat "$DOCKERD_PID" 2>/dev/null) || return 0
-    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "^$CACHE/docker-engine-.*/dockerd "; then
+    if is_our_dockerd "$pid"; then
         say "stop dockerd (pid $pid)"
         kill "$pid"
         for ((i = 0; i < 60; i++)); do
-            kill -0 "$pid" 2>/dev/null || break
+            is_our_dockerd "$pid" || break
             sleep 0.5
         done
-        ! kill -0 "$pid" 2>/dev/null || kill -9 "$pid"
+        ! is_our_dockerd "$pid" || kill -9 "$pid"
     fi
     rm -f "$DOCKERD_PID"
 }
+
+is_our_dockerd() {
+    tr '\0' ' ' <"/proc/$1/cmdline" | grep -q "^$CACHE/docker-engine-.*/dockerd "
+} 2>/dev/null

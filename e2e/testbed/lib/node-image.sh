@@ -4,6 +4,10 @@
 NODE_PACKAGES=systemd,dbus,containerd,runc,containernetworking-plugins,conntrack,iptables,nftables,iproute2,ethtool,\
 util-linux,mount,kmod,pigz,ca-certificates,curl,jq,procps,socat,hostname,libc-bin
 
+node_rootfs() {
+    rootfs_image node-rootfs minbase "$NODE_PACKAGES"
+}
+
 # node_image sets NODE_IMAGE. Its tag is the hash of all that went into it.
 node_image() {
     local files bare_key preloaded_key names
@@ -12,7 +16,7 @@ node_image() {
     names=$(kubeadm_images)
 
     base_image
-    rootfs_image node-rootfs minbase "$NODE_PACKAGES"
+    node_rootfs
     kubernetes_images "$names"
     bare_key=$(key "$(image_key testbed/node-rootfs:1)" "$KIND_VERSION" "$(kubernetes_key)" "$(key_of_folder "$TESTBED/images/node")" \
         "$(declare -f fill_node)" "$names")

@@ -46,8 +46,7 @@ make_coredns() {
 
 kind_program() {
     artifact kind "$(key "$KIND_VERSION" "$(declare -f make_kind)")" make_kind
-    mkdir -p "$CACHE/bin"
-    ln -sfn "$(made kind)/kind" "$CACHE/bin/kind"
+    offer "$(made kind)/kind"
 }
 
 make_kind() {

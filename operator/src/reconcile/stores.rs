@@ -88,7 +88,7 @@ impl Stores {
             .await
             .is_err()
         {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
