@@ -1,12 +1,18 @@
 //! In front of the Marathons: the leader, and while there is none, whoever can wait for one.
 
-use super::{Server, server_lines};
+use super::{FORWARDED, Server, server_lines};
 use crate::cloud::names::MARATHON_PORT;
 
 /// The leading Marathon. At most one server is up.
 pub const LEADER_BACKEND: &str = "marathon-leader";
 /// Every Marathon that accepts connections.
 pub const MEMBER_BACKEND: &str = "marathon-members";
+/// How long a worker that a reload has replaced may go on with what it has. It no longer sees who leads, and a
+/// deposed Marathon stays alive: an event stream must not hang on one for long.
+pub const HARD_STOP: &str = "30s";
+
+/// What a client is told when HAProxy has nobody to ask.
+const NOBODY: &str = "http-error status 503 content-type text/plain string \"No Marathon answers at the moment.\\n\" hdr Retry-After 1";
 
 /// Frontend and backends.
 ///
@@ -30,9 +36,8 @@ pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
     timeout client 2h
     timeout http-request 10s
     timeout http-keep-alive 60s
-    option forwardfor
     option clitcpka
-    http-request set-header X-Forwarded-Proto http
+    {FORWARDED}
     http-request disable-l7-retry if !{{ method GET HEAD OPTIONS }}
     use_backend {LEADER_BACKEND} if {{ nbsrv({LEADER_BACKEND}) gt 0 }}
     default_backend {MEMBER_BACKEND}
@@ -47,13 +52,14 @@ backend {LEADER_BACKEND}
     http-check expect ! hdr name X-Marathon-Via
     retry-on conn-failure empty-response 502 503
     http-response set-header X-Mesoscloud-Server %s
+    {NOBODY}
 {leading}
 backend {MEMBER_BACKEND}
     mode http
     timeout server 60s
     retry-on conn-failure empty-response
     http-response set-header X-Mesoscloud-Server %s
-    http-error status 503 content-type text/plain string \"No Marathon answers at the moment.\\n\" hdr Retry-After 1
+    {NOBODY}
 {members}"
     )
 }

@@ -1,10 +1,13 @@
 //! In front of the masters: whoever is asked, the leader answers.
 
-use super::{Server, server_lines};
+use super::{FORWARDED, Server, server_lines};
 use crate::cloud::names::MASTER_PORT;
 
 /// The masters. At most one of them is up.
 pub const BACKEND: &str = "mesos";
+/// How long a worker that a reload has replaced may go on with what it has. A deposed master exits, so nothing
+/// that is still open comes from a standby.
+pub const HARD_STOP: &str = "1h";
 
 /// Frontend and backend.
 ///
@@ -12,7 +15,10 @@ pub const BACKEND: &str = "mesos";
 ///   authenticate); a standby says 307, a recovering leader 503 (Mesos 0.28.1, http.cpp:341–355).
 /// - A connection that fails takes the server down at once. A master that was killed may be back as a standby
 ///   before the next check, and must find the door closed.
-/// - `timeout connect` is also the pause between two tries. Only requests that change nothing are tried again.
+/// - `timeout connect` is also the pause between two tries. Only requests that change nothing are tried again
+///   once they have been sent.
+/// - Connections to a dead master end by themselves. Cutting them (`on-marked-down shutdown-sessions`) cost
+///   requests that would have been tried again (reference/measured.md).
 pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
     let servers = server_lines(
         servers,
@@ -27,19 +33,17 @@ pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
     timeout client 1h
     timeout http-request 10s
     timeout http-keep-alive 60s
-    option forwardfor
-    http-request set-header X-Forwarded-Proto http
+    {FORWARDED}
     http-request disable-l7-retry if !{{ method GET HEAD OPTIONS }}
     default_backend {BACKEND}
 
 backend {BACKEND}
     mode http
     timeout server 1h
-    timeout queue 5s
     option httpchk
     http-check send meth GET uri /master/api/v1/scheduler ver HTTP/1.1 hdr Host mesos
     http-check expect rstatus ^40[35]$
-    retry-on conn-failure empty-response response-timeout
+    retry-on conn-failure empty-response
     http-reuse safe
     http-response set-header X-Mesoscloud-Server %s
     http-error status 503 content-type text/plain string \"No Mesos master leads at the moment.\\n\" hdr Retry-After 1

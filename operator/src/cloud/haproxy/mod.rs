@@ -1,10 +1,24 @@
 //! HAProxy's configuration for each of the three proxies.
 //!
-//! What holds for all of them, found with HAProxy 3.0.11:
-//! - A server is believed up until its first check. A standby's answer must never be served, so a fresh process
-//!   reads [`all_down`] as its state file and believes nobody until a check succeeds.
-//! - Servers are member Services: pods come and go, and the file stays the same.
-//! - The admin socket is a file in the pod; no port changes anything.
+//! Servers are member Services: pods come and go, and the file stays the same. The admin socket is a file in the
+//! pod; no port changes anything. What shaped the rest, found with HAProxy 3.0.11:
+//! - A server without a line in the state file is believed up until its first check, and first checks are spread
+//!   over the interval: a standby was served for up to 0.7 s after a start. So every server always has a line
+//!   ([`server_states`]), and a fresh process believes nobody.
+//! - A line of the state file wins over the configuration: the port that a server had before a reload stays, and
+//!   so does "up" when its address has changed. So what the last worker says is never handed on as it is.
+//! - `set server … health` holds until the server's next check, which goes on in its own rhythm: a leader told
+//!   down is up again within 0.5 s, a standby told up is down again within 1 s.
+//! - With `fall 1 rise 1`, `fastinter` counts only until the first check. A server that is up is asked every
+//!   `inter`, one that is down every `downinter`.
+//! - While a check is under way its result reads "unknown", its status does not (`show servers state`).
+//! - A worker that a reload has replaced goes on with its connections but checks nobody and takes no orders
+//!   ("Proxy is disabled"): only `hard-stop-after` bounds what it still does. It holds no idle connections.
+//! - The master's answer to `reload` waits until the new worker serves (0.1 to 0.5 s); a refused configuration
+//!   leaves the old worker as it was.
+//! - A leader that is killed and back as a standby before its next check, without a request in between, is
+//!   served for up to a second. The agent's idle connection tells within milliseconds; this is what remains
+//!   when the agent is dead. One failed request in between is enough to close the door (`on-error mark-down`).
 
 mod marathon;
 mod mesos;
@@ -81,7 +95,8 @@ pub struct Server {
 pub struct ProxyState {
     /// Which proxy it is.
     pub kind: Kind,
-    /// Hash of everything in the configuration but the leader: HAProxy is reloaded when this changes.
+    /// Hash of everything in the configuration but the leader: HAProxy is reloaded when this changes. A worker
+    /// tells it as its description, so it is known what really runs.
     pub settings: String,
     /// Name of the server that leads.
     pub leader: Option<String>,
@@ -101,28 +116,34 @@ pub struct ProxyConfig {
 /// The configuration of one proxy in front of `servers`, of which `leader` leads.
 pub fn config(kind: Kind, servers: &[Server], leader: Option<&str>) -> ProxyConfig {
     let leader = leader.filter(|name| servers.iter().any(|s| s.name == *name));
-    let settings = text(kind, servers, None);
+    // Who leads decides the order and `backup`, and is no setting.
+    let settings = hash(&text(kind, servers, None, ""));
     ProxyConfig {
-        cfg: text(kind, servers, leader),
+        cfg: text(kind, servers, leader, &settings),
         state: ProxyState {
             kind,
-            settings: Sha256::digest(settings.as_bytes()).iter().take(5).fold(
-                String::new(),
-                |mut hash, byte| {
-                    // Writing to a String cannot fail.
-                    let _ = write!(hash, "{byte:02x}");
-                    hash
-                },
-            ),
+            settings,
             leader: leader.map(str::to_owned),
             servers: servers.to_vec(),
         },
     }
 }
 
-/// A state file in which every server of the proxy is down, so that a fresh process serves nobody before a
-/// check of its own. Format: version 1 of `show servers state` (HAProxy management guide, 9.3).
-pub fn all_down(state: &ProxyState) -> String {
+/// Five bytes of a SHA-256 in hexadecimal: enough to tell one cloud's settings apart, short enough to read.
+fn hash(text: &str) -> String {
+    let bytes = Sha256::digest(text.as_bytes());
+    bytes.iter().take(5).fold(String::new(), |mut hash, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hash, "{byte:02x}");
+        hash
+    })
+}
+
+/// A state file for a process that is about to start: `up(backend, server)` says who is believed up until its
+/// first check, which a fresh process believes of nobody. Addresses are those of the configuration.
+///
+/// Format: version 1 of `show servers state` (HAProxy management guide, 9.3).
+pub fn server_states(state: &ProxyState, up: impl Fn(&str, &Server) -> bool) -> String {
     let mut file = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
         srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health \
         srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord \
@@ -131,10 +152,12 @@ pub fn all_down(state: &ProxyState) -> String {
     for backend in state.kind.backends() {
         for (n, server) in state.servers.iter().enumerate() {
             let (ip, port) = server.address.rsplit_once(':').unwrap_or((&server.address, "0"));
+            // Operational state 2 is running, 0 stopped; health is counted from 0 (down) to rise + fall - 1.
+            let (running, health) = if up(backend, server) { (2, 1) } else { (0, 0) };
             // Writing to a String cannot fail.
             let _ = writeln!(
                 file,
-                "0 {backend} {} {} {ip} 0 0 1 1 0 1 0 0 6 0 0 0 - {port} - 0 0 - - 0",
+                "0 {backend} {} {} {ip} {running} 0 1 1 0 1 0 {health} 6 0 0 0 - {port} - 0 0 - - 0",
                 n + 1,
                 server.name
             );
@@ -143,20 +166,16 @@ pub fn all_down(state: &ProxyState) -> String {
     file
 }
 
-fn text(kind: Kind, servers: &[Server], leader: Option<&str>) -> String {
-    let sections = match kind {
-        Kind::Mesos => mesos::sections(servers, leader),
-        Kind::Marathon => marathon::sections(servers, leader),
-        Kind::ZooKeeper => zookeeper::sections(servers),
-    };
-    let hard_stop = match kind {
-        // A ZooKeeper session is one connection for as long as its client lives: a reload must not end it soon.
-        Kind::ZooKeeper => "24h",
-        Kind::Mesos | Kind::Marathon => "1h",
+fn text(kind: Kind, servers: &[Server], leader: Option<&str>, settings: &str) -> String {
+    let (sections, hard_stop) = match kind {
+        Kind::Mesos => (mesos::sections(servers, leader), mesos::HARD_STOP),
+        Kind::Marathon => (marathon::sections(servers, leader), marathon::HARD_STOP),
+        Kind::ZooKeeper => (zookeeper::sections(servers), zookeeper::HARD_STOP),
     };
     format!(
         "# Written by mesoscloud-operator. Servers are the members' Services; the leader comes first.
 global
+    description {settings}
     log stdout format raw local0 info
     stats socket {RUN_DIR}/admin.sock mode 600 level admin
     server-state-file {RUN_DIR}/servers.state
@@ -186,6 +205,11 @@ frontend stats
 {sections}"
     )
 }
+
+/// What a frontend of layer 7 tells the servers of their client. A TLS end in front of it knows better.
+const FORWARDED: &str = "option forwardfor
+    http-request set-header X-Forwarded-Proto http if !{ req.hdr(X-Forwarded-Proto) -m found }
+    http-request set-header X-Forwarded-Host %[req.hdr(Host)] if !{ req.hdr(X-Forwarded-Host) -m found }";
 
 /// The lines of a backend's servers: the leader first, the others its backup.
 fn server_lines(servers: &[Server], leader: Option<&str>, options: &str) -> String {
@@ -241,16 +265,38 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_process_believes_nobody() {
+    fn the_settings_are_told_by_the_process_itself() {
+        let config = config(Kind::Mesos, &servers("master", 3, 5050), Some("master-1"));
+        assert!(
+            config
+                .cfg
+                .contains(&format!("    description {}\n", config.state.settings))
+        );
+    }
+
+    #[test]
+    fn every_server_has_a_state_with_the_address_of_the_configuration() {
         let state = config(Kind::Marathon, &servers("marathon", 2, 8080), None).state;
-        let file = all_down(&state);
-        let lines: Vec<Vec<_>> = file.lines().skip(2).map(|l| l.split(' ').collect()).collect();
-        assert_eq!(lines.len(), 4, "each server in both backends");
-        let columns = file.lines().nth(1).unwrap().split(' ').count() - 1;
-        for line in lines {
-            assert_eq!(line.len(), columns);
-            assert_eq!(line[5], "0", "operational state: stopped");
+        let rows = |file: String| -> Vec<Vec<String>> {
+            let columns = file.lines().nth(1).unwrap().split(' ').count() - 1;
+            let rows = file
+                .lines()
+                .skip(2)
+                .map(|l| l.split(' ').map(str::to_owned).collect());
+            rows.inspect(|row: &Vec<String>| assert_eq!(row.len(), columns))
+                .collect()
+        };
+        let fresh = rows(server_states(&state, |_, _| false));
+        assert_eq!(fresh.len(), 4, "each server in both backends");
+        for row in fresh {
+            assert_eq!(row[5], "0", "operational state: stopped");
         }
+        let handed_on = rows(server_states(&state, |backend, server| {
+            backend == "marathon-leader" && server.name == "marathon-1"
+        }));
+        assert_eq!(handed_on[1][3..6], ["marathon-1", "10.96.0.2", "2"]);
+        assert_eq!(handed_on[1][18], "8080");
+        assert_eq!(handed_on.iter().filter(|row| row[5] == "2").count(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::config_map::Desired;
-use crate::cloud::haproxy::{CFG_KEY, ProxyState, STATE_KEY, all_down};
+use crate::cloud::haproxy::{CFG_KEY, ProxyState, STATE_KEY, server_states};
 
 /// The folder that HAProxy and its agent share.
 #[derive(Clone, Debug)]
@@ -33,7 +33,10 @@ impl Files {
     pub fn write(&self, desired: &Desired) -> io::Result<()> {
         self.put(CFG_KEY, desired.cfg.as_bytes())?;
         self.put(STATE_KEY, &serde_json::to_vec(&desired.state)?)?;
-        self.put("servers.state", all_down(&desired.state).as_bytes())
+        self.put(
+            "servers.state",
+            server_states(&desired.state, |_, _| false).as_bytes(),
+        )
     }
 
     /// Leaves what the worker knows of its servers to the one that a reload starts.
