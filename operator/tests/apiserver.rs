@@ -1,4 +1,5 @@
 //! What the operator writes, against a real API server without kubelets.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

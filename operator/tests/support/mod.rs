@@ -1,5 +1,5 @@
 //! A real API server, without kubelets, for tests of what the operator writes.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
