@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down check test clean
+.PHONY: help up down check test docs clean
 
 TESTBED := e2e/testbed
 CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscloud)
@@ -46,6 +46,9 @@ test: ## Everything: `check`, and the end-to-end tests on a cluster raised meanw
 	wait $$raising
 	$(MAKE) --no-print-directory up
 	cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
+
+docs: ## Write anew what is generated from the types
+	UPDATE_GENERATED=1 cargo test -p mesoscloud-crds --test generated
 
 clean: down ## `down`, and forget what cargo and the testbed have made
 	@cargo clean
