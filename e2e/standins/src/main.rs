@@ -15,14 +15,19 @@ async fn main() -> ExitCode {
         "marathon" => name,
         _ => arguments.next().unwrap_or_default(),
     };
-    eprintln!("mesoscloud-standin: this is a stand-in for the real {role}");
+    let original = match role.as_str() {
+        "master" => "Mesos 0.28.1 master",
+        "slave" => "Mesos 0.28.1 slave",
+        "marathon" => "Marathon 1.1.1",
+        _ => {
+            eprintln!("usage: mesoscloud-standin master|slave|marathon");
+            return ExitCode::from(2);
+        }
+    };
+    eprintln!("mesoscloud-standin: this is a stand-in for the real {role} ({original})");
     match role.as_str() {
         "master" => master::run().await,
         "slave" => slave::run().await,
-        "marathon" => marathon::run().await,
-        _ => {
-            eprintln!("usage: mesoscloud-standin master|slave|marathon");
-            ExitCode::from(2)
-        }
+        _ => marathon::run().await,
     }
 }
