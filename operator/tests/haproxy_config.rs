@@ -1,4 +1,5 @@
 //! What the operator writes is a configuration that the real HAProxy takes without a warning.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "proxy_lab/program.rs"]
 mod program;

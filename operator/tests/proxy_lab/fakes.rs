@@ -164,7 +164,6 @@ impl Connection {
             if path == "/v2/events" {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
                 self.stream.write_all(head.as_bytes()).await?;
-                // An event when asked, by whoever knows the role: a change of it.
                 return std::future::pending().await;
             }
             let role = *self.role.borrow();
@@ -173,7 +172,9 @@ impl Connection {
                 (Kind::Mesos, "/master/api/v1/scheduler", Role::Standby) => {
                     ("307 Temporary Redirect", "Location: //elsewhere:5050\r\n")
                 }
-                (Kind::Mesos, "/master/api/v1/scheduler", Role::Recovering) => ("503 Service Unavailable", ""),
+                (Kind::Mesos, "/master/api/v1/scheduler", Role::Recovering) => {
+                    ("503 Service Unavailable", "")
+                }
                 (Kind::Marathon, _, Role::Standby) => ("200 OK", "X-Marathon-Via: 1.1 standby\r\n"),
                 _ => ("200 OK", ""),
             };
@@ -195,7 +196,8 @@ impl Connection {
         let mut part = [0; 64];
         loop {
             let n = self.stream.read(&mut part).await?;
-            let answer = match (&part[..n], *self.role.borrow()) {
+            let role = *self.role.borrow();
+            let answer = match (&part[..n], role) {
                 (b"", _) => return Ok(()),
                 (b"srvr", Role::Leader) => {
                     let text = "Zookeeper version: 3.4.8--1, built on 02/06/2016 03:18 GMT\nZxid: 0x81\nMode: follower\n";

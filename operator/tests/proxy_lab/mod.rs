@@ -58,8 +58,12 @@ impl Lab {
         lab.tell(Some(0));
         lab.start_agent();
         lab.start_haproxy().await;
-        lab.until("the proxy is ready", async |lab| lab.status.ready().0).await;
-        lab.until("somebody is up", async |lab| lab.status.metrics().contains("server_up{server=\"")).await;
+        lab.until("the proxy is ready", async |lab| lab.status.ready().0)
+            .await;
+        lab.until("somebody is up", async |lab| {
+            lab.status.metrics().contains("server_up{server=\"")
+        })
+        .await;
         if kind != Kind::ZooKeeper {
             let leader = lab.fakes[0].server.name.clone();
             lab.until_served_by(&leader).await;
@@ -74,8 +78,14 @@ impl Lab {
         let cfg = config
             .cfg
             .replace(RUN_DIR, self.dir.path().to_str().unwrap())
-            .replace(&format!("bind :{ADMIN_PORT}"), &format!("bind 127.0.0.1:{}", self.admin_port))
-            .replace(&format!("bind :{}", self.kind.port()), &format!("bind 127.0.0.1:{}", self.port))
+            .replace(
+                &format!("bind :{ADMIN_PORT}"),
+                &format!("bind 127.0.0.1:{}", self.admin_port),
+            )
+            .replace(
+                &format!("bind :{}", self.kind.port()),
+                &format!("bind 127.0.0.1:{}", self.port),
+            )
             // Short of what matters, so that what ought to live longer is seen to.
             .replace("timeout http-request 10s", "timeout http-request 1s")
             .replace("timeout http-keep-alive 60s", "timeout http-keep-alive 1s")
@@ -116,7 +126,8 @@ impl Lab {
     /// As its pod does: once the agent has written its files.
     pub async fn start_haproxy(&mut self) {
         let cfg = self.dir.path().join("haproxy.cfg");
-        self.until("the agent has written the configuration", async |_| cfg.exists()).await;
+        self.until("the agent has written the configuration", async |_| cfg.exists())
+            .await;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -142,14 +153,17 @@ impl Lab {
         }
         // The worker follows its master.
         self.until("the worker is gone", async |lab| {
-            lab.command("show info").await.is_none() && TcpStream::connect(("127.0.0.1", lab.port)).await.is_err()
+            lab.command("show info").await.is_none()
+                && TcpStream::connect(("127.0.0.1", lab.port)).await.is_err()
         })
         .await;
     }
 
     /// What the worker answers.
     pub async fn command(&self, command: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(self.dir.path().join("admin.sock")).await.ok()?;
+        let mut stream = UnixStream::connect(self.dir.path().join("admin.sock"))
+            .await
+            .ok()?;
         stream.write_all(format!("{command}\n").as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
@@ -158,7 +172,10 @@ impl Lab {
 
     pub async fn worker(&self) -> String {
         let info = self.command("show info").await.unwrap();
-        info.lines().find_map(|line| line.strip_prefix("Pid: ")).unwrap().to_owned()
+        info.lines()
+            .find_map(|line| line.strip_prefix("Pid: "))
+            .unwrap()
+            .to_owned()
     }
 
     pub fn file(&self, name: &str) -> String {
@@ -173,7 +190,9 @@ impl Lab {
     pub async fn until_served_by(&self, server: &str) -> Duration {
         let begun = Instant::now();
         self.until(&format!("{server} answers"), async |lab| {
-            lab.get("/").await.is_some_and(|answer| answer.server.as_deref() == Some(server))
+            lab.get("/")
+                .await
+                .is_some_and(|answer| answer.server.as_deref() == Some(server))
         })
         .await;
         begun.elapsed()
@@ -184,7 +203,10 @@ impl Lab {
         while !condition(self).await {
             if begun.elapsed() > PATIENCE {
                 let log = std::fs::read_to_string(self.dir.path().join("haproxy.log")).unwrap_or_default();
-                panic!("not so after {PATIENCE:?}: {what}\n{}\n{log}", self.status.metrics());
+                panic!(
+                    "not so after {PATIENCE:?}: {what}\n{}\n{log}",
+                    self.status.metrics()
+                );
             }
             sleep(Duration::from_millis(5)).await;
         }
@@ -216,8 +238,11 @@ pub async fn request(port: u16, method: &str, path: &str) -> Option<Answer> {
     stream.read_to_string(&mut text).await.ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let header = |name: &str| {
-        head.lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned()))
+        head.lines().find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix(name)
+                .map(|value| value.trim().to_owned())
+        })
     };
     Some(Answer {
         status: head.split(' ').nth(1)?.parse().ok()?,

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::cloud::haproxy::Server;
 
 /// Pause after a connection ended or was refused.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long a master may take to accept.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a connection is held before a new one takes its place: one whose other end vanished with its node
