@@ -4,12 +4,13 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::cloud::haproxy::{CFG_KEY, ProxyState, STATE_KEY};
 
 /// A configuration to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// HAProxy's file.
     pub cfg: String,

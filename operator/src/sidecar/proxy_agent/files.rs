@@ -4,7 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::config_map::Desired;
-use crate::cloud::haproxy::{CFG_KEY, ProxyState, STATE_KEY, server_states};
+use super::socket::States;
+use crate::cloud::haproxy::{CFG_KEY, server_states};
+
+/// What HAProxy believes of its servers when it starts (`server-state-file`).
+const STATES: &str = "servers.state";
+/// The last configuration that HAProxy has been seen to run with.
+const GOOD: &str = "good.json";
 
 /// The folder that HAProxy and its agent share.
 #[derive(Clone, Debug)]
@@ -18,33 +24,41 @@ impl Files {
         Self { dir: dir.to_owned() }
     }
 
-    /// What is there, left by an agent that ran before in this pod.
-    pub fn read(&self) -> Option<Desired> {
-        let cfg = std::fs::read_to_string(self.dir.join(CFG_KEY)).ok()?;
-        let state: ProxyState =
-            serde_json::from_slice(&std::fs::read(self.dir.join(STATE_KEY)).ok()?).ok()?;
-        Some(Desired { cfg, state })
+    /// The last configuration that HAProxy has been seen to run with in this pod, also by an agent before this.
+    pub fn good(&self) -> Option<Desired> {
+        serde_json::from_slice(&std::fs::read(self.dir.join(GOOD)).ok()?).ok()
     }
 
-    /// Writes a configuration. A HAProxy that starts from it believes every server down until it has checked.
+    /// Remembers that HAProxy runs with this configuration.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn write(&self, desired: &Desired) -> io::Result<()> {
-        self.put(CFG_KEY, desired.cfg.as_bytes())?;
-        self.put(STATE_KEY, &serde_json::to_vec(&desired.state)?)?;
-        self.put(
-            "servers.state",
-            server_states(&desired.state, |_, _| false).as_bytes(),
-        )
+    pub fn remember(&self, good: &Desired) -> io::Result<()> {
+        self.put(GOOD, &serde_json::to_vec(good)?)
     }
 
-    /// Leaves what the worker knows of its servers to the one that a reload starts.
+    /// Writes a configuration to start from: every server is believed down until it has been checked.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn hand_over(&self, servers: &str) -> io::Result<()> {
-        self.put("servers.state", servers.as_bytes())
+    pub fn write_for_start(&self, desired: &Desired) -> io::Result<()> {
+        // First, so that whoever starts in between believes too little instead of too much.
+        self.put(STATES, server_states(&desired.state, |_, _| false).as_bytes())?;
+        self.put(CFG_KEY, desired.cfg.as_bytes())
+    }
+
+    /// Writes a configuration to reload: what the worker knows of a server is known of the one with the same name
+    /// and address.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_for_reload(&self, desired: &Desired, known: &States) -> io::Result<()> {
+        let file = server_states(&desired.state, |backend, server| {
+            let known = known.of(backend, &server.name);
+            known.is_some_and(|known| known.up && known.address == server.address)
+        });
+        self.put(STATES, file.as_bytes())?;
+        self.put(CFG_KEY, desired.cfg.as_bytes())
     }
 
     /// Whole or not at all: HAProxy may read at any moment.

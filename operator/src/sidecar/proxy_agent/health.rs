@@ -1,34 +1,67 @@
 //! What the agent tells of itself: health endpoints and metrics.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::socket::States;
 use crate::cloud::haproxy::ProxyState;
 
 /// The state of the agent and its HAProxy.
 pub struct Status {
     registry: Registry,
-    started: AtomicBool,
-    confirmed: AtomicBool,
-    reachable: AtomicBool,
-    checked: AtomicBool,
     reloads: Family<Outcome, Counter>,
+    last_reload: Gauge,
+    refused: Gauge,
     settings: Family<Settings, Gauge>,
     up: Family<Up, Gauge>,
-    nudges: Histogram,
+    switches: Counter,
+    applied: Family<Applied, Histogram, fn() -> Histogram>,
+    seen: Mutex<Seen>,
+}
+
+/// What was last seen of HAProxy.
+#[derive(Default)]
+struct Seen {
+    /// Its files are there.
+    started: bool,
+    /// It answers.
+    answers: bool,
+    /// It has checked all of its servers.
+    checked: bool,
+    /// The settings it runs with.
+    settings: String,
+    /// The server that led when one last did.
+    leader: Option<String>,
+    /// What it has against the settings that are wanted.
+    refused: Option<String>,
+}
+
+/// What HAProxy had to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Cause {
+    /// Another server leads, and is ready.
+    Leader,
+    /// A server's process ended.
+    Death,
+    /// The members or their addresses changed.
+    Settings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Applied {
+    cause: Cause,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,97 +82,154 @@ struct Up {
 impl Default for Status {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("mesoscloud_proxy");
-        let reloads = Family::default();
-        registry.register("reloads", "Reloads of HAProxy, by outcome", reloads.clone());
-        let settings = Family::default();
+        let status = Self {
+            reloads: Family::default(),
+            last_reload: Gauge::default(),
+            refused: Gauge::default(),
+            settings: Family::default(),
+            up: Family::default(),
+            switches: Counter::default(),
+            applied: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            registry: Registry::default(),
+            seen: Mutex::default(),
+        };
+        registry.register(
+            "reloads",
+            "Reloads of HAProxy, by outcome",
+            status.reloads.clone(),
+        );
+        registry.register_with_unit(
+            "last_successful_reload_timestamp",
+            "When HAProxy last took up new settings, in seconds since 1970",
+            Unit::Seconds,
+            status.last_reload.clone(),
+        );
+        registry.register(
+            "settings_refused",
+            "1 while HAProxy refuses the operator's settings and goes on with the last good ones",
+            status.refused.clone(),
+        );
         registry.register(
             "settings_info",
-            "Hash of the settings that are served",
-            settings.clone(),
+            "Hash of the settings that HAProxy runs with",
+            status.settings.clone(),
         );
-        let up = Family::default();
         registry.register(
             "server_up",
             "Servers that are given requests: the leader, where one leads",
-            up.clone(),
+            status.up.clone(),
         );
-        let nudges = Histogram::new(exponential_buckets(0.001, 2.0, 14));
+        registry.register(
+            "leader_switches",
+            "Changes of the leader that is served",
+            status.switches.clone(),
+        );
         registry.register_with_unit(
-            "leader_switch",
-            "Time from reading of a new leader until HAProxy was told that it is ready",
+            "applied",
+            "Time until HAProxy was told: from reading of a new leader until that one was ready, from the end of \
+            a server's connection, from reading of new settings until they were served",
             Unit::Seconds,
-            nudges.clone(),
+            status.applied.clone(),
         );
-        Self {
-            registry,
-            started: AtomicBool::default(),
-            confirmed: AtomicBool::default(),
-            reachable: AtomicBool::default(),
-            checked: AtomicBool::default(),
-            reloads,
-            settings,
-            up,
-            nudges,
-        }
+        Self { registry, ..status }
     }
 }
 
 impl Status {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Nothing is half done when a holder panics.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// HAProxy can start: its files are there.
     pub fn started(&self) {
-        self.started.store(true, Ordering::Release);
+        self.seen().started = true;
     }
 
-    /// HAProxy has been seen to run.
-    pub fn confirm(&self) {
-        self.confirmed.store(true, Ordering::Release);
+    /// HAProxy does not answer. One that starts knows nothing of its servers.
+    pub fn silent(&self) {
+        let mut seen = self.seen();
+        (seen.answers, seen.checked) = (false, false);
     }
 
-    /// Whether HAProxy has been seen to run.
-    pub fn is_confirmed(&self) -> bool {
-        self.confirmed.load(Ordering::Acquire)
+    /// A reload ended; the error is what HAProxy has against the settings.
+    pub fn reloaded(&self, result: Result<(), String>) {
+        let outcome = if result.is_ok() { "success" } else { "failure" };
+        self.reloads.get_or_create(&Outcome { outcome }).inc();
+        if result.is_ok() {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            self.last_reload
+                .set(now.map_or(0, |now| now.as_secs().try_into().unwrap_or(i64::MAX)));
+        } else {
+            self.refused.set(1);
+        }
+        self.seen().refused = result.err();
     }
 
-    /// HAProxy answered, or did not.
-    pub fn reachable(&self, is: bool) {
-        self.reachable.store(is, Ordering::Release);
+    /// HAProxy runs with the settings that are wanted.
+    pub fn accepted(&self) {
+        self.refused.set(0);
+        self.seen().refused = None;
     }
 
-    /// A reload ended.
-    pub fn reloaded(&self, well: bool) {
-        self.reloads
-            .get_or_create(&Outcome {
-                outcome: if well { "success" } else { "failure" },
-            })
-            .inc();
+    /// HAProxy was told something, so long after there was reason to.
+    pub fn applied(&self, cause: Cause, after: Duration) {
+        self.applied
+            .get_or_create(&Applied { cause })
+            .observe(after.as_secs_f64());
     }
 
-    /// A new leader was ready so long after it was known.
-    pub fn applied(&self, after: Duration) {
-        self.nudges.observe(after.as_secs_f64());
-    }
-
-    /// What HAProxy serves: which settings, and which servers are up. `checked` once it knows them all.
-    pub fn serves(&self, state: &ProxyState, up: Vec<String>, checked: bool) {
+    /// What HAProxy serves.
+    pub fn serves(&self, state: &ProxyState, states: &States) {
+        let backends = state.kind.backends();
+        let is_up = |name: &str| states.is_up(backends[0], name);
         self.settings.clear();
-        self.settings
-            .get_or_create(&Settings {
-                settings: state.settings.clone(),
-            })
-            .set(1);
+        let settings = state.settings.clone();
+        self.settings.get_or_create(&Settings { settings }).set(1);
         self.up.clear();
         for server in &state.servers {
-            self.up
-                .get_or_create(&Up {
-                    server: server.name.clone(),
-                })
-                .set(i64::from(up.contains(&server.name)));
+            let up = Up {
+                server: server.name.clone(),
+            };
+            self.up.get_or_create(&up).set(i64::from(is_up(&server.name)));
         }
-        // Once is enough: a proxy whose masters are all away says so itself, with a 503.
-        self.checked.fetch_or(checked, Ordering::AcqRel);
+        let mut seen = self.seen();
+        seen.answers = true;
+        seen.settings.clone_from(&state.settings);
+        // Once is enough: a proxy whose masters are all away says so itself, with a 503, and new members are
+        // believed down until they have been checked.
+        seen.checked |= backends.iter().all(|backend| {
+            let mut servers = state.servers.iter();
+            servers.all(|server| {
+                states
+                    .of(backend, &server.name)
+                    .is_some_and(|known| known.checked)
+            })
+        });
+        let leader = state.servers.iter().find(|server| is_up(&server.name));
+        if let Some(leader) = leader.filter(|_| state.kind.leader_backend().is_some())
+            && seen.leader.as_ref() != Some(&leader.name)
+            && seen.leader.replace(leader.name.clone()).is_some()
+        {
+            self.switches.inc();
+        }
     }
 
-    fn text(&self) -> String {
+    /// Whether requests may be sent to this proxy, and what a person should know about it.
+    pub fn ready(&self) -> (bool, String) {
+        let seen = self.seen();
+        let text = match (seen.answers, seen.checked, &seen.refused) {
+            (false, ..) => "HAProxy does not answer\n".to_owned(),
+            (_, false, _) => "HAProxy has not checked all of its servers yet\n".to_owned(),
+            (.., None) => format!("serving settings {}\n", seen.settings),
+            // It goes on serving: whoever waits for it has nothing better to ask.
+            (.., Some(why)) => format!("serving settings {}; refused newer ones: {why}\n", seen.settings),
+        };
+        (seen.answers && seen.checked, text)
+    }
+
+    /// The metrics, in the OpenMetrics text format.
+    pub fn metrics(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -160,9 +250,10 @@ pub async fn serve(address: SocketAddr, status: Arc<Status>) -> std::io::Result<
         }
     };
     let (start, ready) = (status.clone(), status.clone());
-    let started = move || async move { code(start.started.load(Ordering::Acquire)) };
+    let started = move || async move { code(start.seen().started) };
     let is_ready = move || async move {
-        code(ready.reachable.load(Ordering::Acquire) && ready.checked.load(Ordering::Acquire))
+        let (ready, text) = ready.ready();
+        (code(ready), text)
     };
     let text = [(
         header::CONTENT_TYPE,
@@ -172,6 +263,6 @@ pub async fn serve(address: SocketAddr, status: Arc<Status>) -> std::io::Result<
         .route("/livez", get(|| async { StatusCode::OK }))
         .route("/startupz", get(started))
         .route("/readyz", get(is_ready))
-        .route("/metrics", get(move || async move { (text, status.text()) }));
+        .route("/metrics", get(move || async move { (text, status.metrics()) }));
     axum::serve(tokio::net::TcpListener::bind(address).await?, router).await
 }

@@ -8,6 +8,7 @@ mod config_map;
 mod files;
 mod health;
 mod heartline;
+mod leader;
 mod probe;
 mod socket;
 

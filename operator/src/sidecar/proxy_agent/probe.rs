@@ -8,17 +8,14 @@ use tokio::time::timeout;
 
 use crate::cloud::haproxy::Kind;
 
-/// Time that a member has for its answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Whether the member at `address` leads and is ready to.
-pub async fn leads(kind: Kind, address: &str) -> bool {
+/// Whether the member at `address` says within `patience` that it leads and is ready to.
+pub async fn leads(kind: Kind, address: &str, patience: Duration) -> bool {
     let path = match kind {
         Kind::Mesos => "/master/api/v1/scheduler",
         Kind::Marathon => "/v2/leader",
         Kind::ZooKeeper => return false,
     };
-    let answer = timeout(PATIENCE, head(address, path)).await;
+    let answer = timeout(patience, head(address, path)).await;
     matches!(answer, Ok(Ok(head)) if is_leaders(kind, &head))
 }
 

@@ -1,0 +1,495 @@
+//! The agent beside a real HAProxy, in front of fakes: what clients see when leaders, members and programs change.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod proxy_lab;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesoscloud_operator::cloud::haproxy::{Kind, Server};
+use proxy_lab::fakes::{Fake, Role};
+use proxy_lab::{Answer, Lab, request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+/// A client that asks 200 times a second, each time on a new connection, until it is told to end.
+struct Client(
+    tokio::task::JoinHandle<Vec<Option<Answer>>>,
+    tokio::sync::oneshot::Sender<()>,
+);
+
+impl Client {
+    fn start(port: u16) -> Self {
+        let (end, mut ended) = tokio::sync::oneshot::channel();
+        Self(
+            tokio::spawn(async move {
+                let mut pace = interval(Duration::from_millis(5));
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut requests = JoinSet::new();
+                loop {
+                    tokio::select! {
+                        _ = pace.tick() => { requests.spawn(request(port, "GET", "/")); }
+                        _ = &mut ended => return requests.join_all().await,
+                    }
+                }
+            }),
+            end,
+        )
+    }
+
+    /// Ends it, and counts what came: `200 master-0 Leader`, `503`, `nothing`.
+    async fn end(self) -> BTreeMap<String, usize> {
+        self.1.send(()).unwrap();
+        let mut counts = BTreeMap::new();
+        for answer in self.0.await.unwrap() {
+            let what = match answer {
+                Some(Answer {
+                    status: 200, body, ..
+                }) => format!("200 {body}"),
+                Some(Answer { status, .. }) => status.to_string(),
+                None => "nothing".to_owned(),
+            };
+            *counts.entry(what).or_default() += 1;
+        }
+        counts
+    }
+}
+
+fn assert_no_standby(counts: &BTreeMap<String, usize>) {
+    assert!(
+        !counts
+            .keys()
+            .any(|what| what.starts_with("200") && !what.ends_with("Leader")),
+        "a standby's answer was served: {counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_leader_reloads_nothing_and_loses_nothing() {
+    let lab = Lab::start(Kind::Mesos, 3).await;
+    let worker = lab.worker().await;
+    let port = lab.port;
+    let slow = tokio::spawn(request(port, "GET", "/slow"));
+    lab.until("the slow request is under way", async |lab| {
+        let sessions = lab.command("show stat").await.unwrap();
+        sessions
+            .lines()
+            .any(|line| line.starts_with("mesos,master-0,0,0,1,"))
+    })
+    .await;
+    lab.fakes[0].become_(Role::Standby);
+    lab.fakes[1].become_(Role::Recovering);
+    lab.tell(Some(1));
+    sleep(Duration::from_millis(300)).await;
+    let ready = Instant::now();
+    lab.fakes[1].become_(Role::Leader);
+    lab.until_served_by("master-1").await;
+    println!("ready → served: {:?}", ready.elapsed());
+    assert_eq!(lab.worker().await, worker, "nothing was reloaded");
+    assert_eq!(
+        slow.await.unwrap().unwrap().body,
+        "master-0 Standby",
+        "what is in flight ends as it began"
+    );
+    lab.until("the file has the new leader first", async |lab| {
+        let first = lab
+            .file("haproxy.cfg")
+            .lines()
+            .find(|l| l.starts_with("    server "))
+            .unwrap()
+            .to_owned();
+        first.contains("server master-1 ") && !first.ends_with("backup")
+    })
+    .await;
+    lab.until("the metrics tell", async |lab| {
+        let metrics = lab.status.metrics();
+        metrics.contains("mesoscloud_proxy_server_up{server=\"master-1\"} 1\n")
+            && metrics.contains("mesoscloud_proxy_server_up{server=\"master-0\"} 0\n")
+            && metrics.contains("mesoscloud_proxy_leader_switches_total 1\n")
+            && metrics.contains("mesoscloud_proxy_applied_seconds_count{cause=\"Leader\"} 1\n")
+            && !metrics.contains("mesoscloud_proxy_reloads_total{")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_only_said_to_lead_is_not_served() {
+    let lab = Lab::start(Kind::Mesos, 3).await;
+    let client = Client::start(lab.port);
+    // The operator is wrong, or late.
+    lab.tell(Some(2));
+    sleep(Duration::from_millis(1500)).await;
+    let counts = client.end().await;
+    assert_eq!(
+        counts.keys().collect::<Vec<_>>(),
+        ["200 master-0 Leader"],
+        "{counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_members_and_addresses_are_reloaded_and_believed_down() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let worker = lab.worker().await;
+    let client = Client::start(lab.port);
+    // Two more masters, and the leader's place at the old address is a standby's.
+    for n in 3..5 {
+        lab.fakes.push(Fake::start(Kind::Mesos, n, Role::Standby).await);
+    }
+    let mut servers: Vec<_> = lab.fakes.iter().map(|fake| fake.server.clone()).collect();
+    (servers[0].address, servers[4].address) = (servers[4].address.clone(), servers[0].address.clone());
+    lab.write(lab.desired(&servers, None));
+    lab.until("HAProxy has reloaded", async |lab| {
+        lab.status
+            .metrics()
+            .contains("reloads_total{outcome=\"success\"} 1")
+    })
+    .await;
+    assert_ne!(lab.worker().await, worker);
+    // What was master-0 is called master-4 now, and is found by a check.
+    lab.until_served_by("master-4").await;
+    let known = lab.command("show servers state mesos").await.unwrap();
+    for Server { name, address } in &servers {
+        let port = address.rsplit_once(':').unwrap().1;
+        assert!(
+            known
+                .lines()
+                .any(|l| l.contains(&format!(" {name} 127.0.0.1 ")) && l.contains(&format!(" {port} "))),
+            "{name} {address}: {known}"
+        );
+    }
+    let counts = client.end().await;
+    println!("{counts:?}");
+    assert_no_standby(&counts);
+    assert!(
+        !counts.contains_key("nothing"),
+        "a reload refuses nobody: {counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unchanged_servers_stay_up_over_a_reload() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let client = Client::start(lab.port);
+    for n in 3..5 {
+        lab.fakes.push(Fake::start(Kind::Mesos, n, Role::Standby).await);
+        lab.tell(Some(0));
+        let reloads = format!("reloads_total{{outcome=\"success\"}} {}", n - 2);
+        lab.until("HAProxy has reloaded", async |lab| {
+            lab.status.metrics().contains(&reloads)
+        })
+        .await;
+        assert!(lab.status.ready().0);
+    }
+    let counts = client.end().await;
+    assert_eq!(
+        counts.keys().collect::<Vec<_>>(),
+        ["200 master-0 Leader"],
+        "{counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_configuration_changes_nothing() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let worker = lab.worker().await;
+    let client = Client::start(lab.port);
+    let good = lab.file("haproxy.cfg");
+    let servers: Vec<_> = lab.fakes.iter().map(|fake| fake.server.clone()).collect();
+    let mut broken = lab.desired(&servers[..2], Some(0));
+    broken.cfg.push_str("    nonsense\n");
+    lab.write(broken.clone());
+    lab.until("the refusal is told", async |lab| {
+        lab.status.metrics().contains("settings_refused 1\n")
+    })
+    .await;
+    let (ready, text) = lab.status.ready();
+    assert!(ready && text.contains("unknown keyword 'nonsense'"), "{text}");
+    lab.until("the last good file is back", async |lab| {
+        lab.file("haproxy.cfg") == good
+    })
+    .await;
+    // It still follows the leader.
+    lab.fakes[0].kill().await;
+    sleep(Duration::from_millis(50)).await;
+    lab.fakes[0].revive(Role::Standby).await;
+    lab.fakes[1].become_(Role::Leader);
+    broken.state.leader = Some("master-1".to_owned());
+    lab.write(broken);
+    lab.until_served_by("master-1").await;
+    assert_eq!(lab.worker().await, worker, "the old worker goes on");
+    let counts = client.end().await;
+    assert_no_standby(&counts);
+    // Whatever is restarted now, starts with what is good.
+    lab.kill_agent();
+    lab.kill_haproxy().await;
+    lab.start_agent();
+    lab.start_haproxy().await;
+    lab.until_served_by("master-1").await;
+    lab.until("the refusal is told again", async |lab| {
+        lab.status.metrics().contains("settings_refused 1\n")
+    })
+    .await;
+    // Mended.
+    lab.write(lab.desired(&servers[1..], Some(1)));
+    lab.until("the new one is taken", async |lab| {
+        let metrics = lab.status.metrics();
+        metrics.contains("settings_refused 0\n") && metrics.contains("reloads_total{outcome=\"success\"} 1\n")
+    })
+    .await;
+    lab.until_served_by("master-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_follows_without_the_agent_and_the_agent_takes_up_where_it_was() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let worker = lab.worker().await;
+    lab.kill_agent();
+    lab.fakes[0].kill().await;
+    lab.fakes[1].become_(Role::Leader);
+    println!("checks alone: {:?}", lab.until_served_by("master-1").await);
+    // The API server is away too: it goes by what it finds.
+    lab.forget();
+    lab.start_agent();
+    lab.until("the agent is ready", async |lab| lab.status.ready().0)
+        .await;
+    lab.fakes[0].revive(Role::Standby).await;
+    lab.fakes[1].become_(Role::Standby);
+    lab.fakes[2].become_(Role::Leader);
+    lab.until_served_by("master-2").await;
+    assert_eq!(lab.worker().await, worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_that_starts_believes_nobody() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    for round in 0..3 {
+        let (old, new) = (round, (round + 1) % 3);
+        let client = Client::start(lab.port);
+        lab.kill_haproxy().await;
+        lab.until("the agent has noticed", async |lab| !lab.status.ready().0)
+            .await;
+        lab.fakes[old].become_(Role::Standby);
+        lab.fakes[new].become_(Role::Leader);
+        lab.start_haproxy().await;
+        let name = lab.fakes[new].server.name.clone();
+        println!("start → served: {:?}", lab.until_served_by(&name).await);
+        lab.until("the proxy is ready", async |lab| lab.status.ready().0)
+            .await;
+        assert_no_standby(&client.end().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_never_served() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let client = Client::start(lab.port);
+    let mut gaps = Vec::new();
+    for round in 0..12 {
+        let (old, new) = (round % 3, (round + 1) % 3);
+        let killed = Instant::now();
+        lab.fakes[old].kill().await;
+        sleep(Duration::from_millis(40)).await;
+        lab.fakes[new].become_(Role::Recovering);
+        // In odd rounds the operator is away.
+        if round % 2 == 0 {
+            lab.tell(Some(new));
+        }
+        sleep(Duration::from_millis(40)).await;
+        lab.fakes[new].become_(Role::Leader);
+        sleep(Duration::from_millis(40)).await;
+        lab.fakes[old].revive(Role::Standby).await;
+        let name = lab.fakes[new].server.name.clone();
+        lab.until_served_by(&name).await;
+        gaps.push(killed.elapsed());
+        sleep(Duration::from_millis(300)).await;
+    }
+    let counts = client.end().await;
+    println!(
+        "{counts:?}\nkilled → next served (leader ready at 80 ms; odd rounds by checks alone): {gaps:?}"
+    );
+    assert_no_standby(&counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_back_as_a_standby_before_the_next_check_finds_the_door_closed() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    for round in 0..10 {
+        // As long as a connection to a new process may take.
+        sleep(Duration::from_millis(200)).await;
+        // Nobody asks in between, and nobody else leads. Containers take longer.
+        lab.fakes[0].kill().await;
+        sleep(Duration::from_millis(50)).await;
+        lab.fakes[0].revive(Role::Standby).await;
+        for _ in 0..20 {
+            let answer = lab.get("/").await.unwrap();
+            assert_eq!(
+                (answer.status, answer.server.as_deref()),
+                (503, None),
+                "{round}: {answer:?}"
+            );
+        }
+        lab.fakes[0].become_(Role::Leader);
+        lab.until_served_by("master-0").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_and_servers_are_told_what_a_proxy_tells() {
+    let mut lab = Lab::start(Kind::Mesos, 3).await;
+    let seen = lab.get("/headers").await.unwrap();
+    for header in [
+        "x-forwarded-for: 127.0.0.1",
+        "x-forwarded-proto: http",
+        "x-forwarded-host: cloud.example",
+    ] {
+        assert!(
+            seen.body.lines().any(|line| line.eq_ignore_ascii_case(header)),
+            "{header}: {}",
+            seen.body
+        );
+    }
+    lab.fakes[0].kill().await;
+    lab.until("there is nobody to ask", async |lab| {
+        lab.get("/").await.is_some_and(|answer| answer.status == 503)
+    })
+    .await;
+    let nobody = lab.get("/").await.unwrap();
+    assert!(
+        nobody.head.to_ascii_lowercase().contains("retry-after: 1"),
+        "{}",
+        nobody.head
+    );
+    assert_eq!(
+        (nobody.server, nobody.body.as_str()),
+        (None, "No Mesos master leads at the moment.\n")
+    );
+    let post = request(lab.port, "POST", "/").await.unwrap();
+    assert_eq!(post.status, 503);
+    // A proxy without anybody to ask is ready: it is the one that can say so.
+    assert!(lab.status.ready().0);
+}
+
+/// Opens an event stream, and returns it once its first line is there, with the server's name.
+async fn event_stream(lab: &Lab) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
+    stream
+        .write_all(b"GET /v2/events HTTP/1.1\r\nHost: cloud.example\r\n\r\n")
+        .await
+        .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let server = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-mesoscloud-server: "))
+        .unwrap()
+        .to_owned();
+    (stream, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marathons_event_streams_survive_silence_and_end_with_the_leadership() {
+    let lab = Lab::start(Kind::Marathon, 2).await;
+    for (told, old, new) in [(true, 0, 1), (false, 1, 0)] {
+        let (mut stream, server) = event_stream(&lab).await;
+        assert_eq!(server, lab.fakes[old].server.name);
+        // Every other patience of HAProxy is one second here.
+        assert!(
+            timeout(Duration::from_secs(3), stream.read_u8()).await.is_err(),
+            "a silent stream goes on"
+        );
+        lab.fakes[old].become_(Role::Standby);
+        lab.fakes[new].become_(Role::Leader);
+        if told {
+            lab.tell(Some(new));
+        }
+        let deposed = Instant::now();
+        let ended = timeout(proxy_lab::PATIENCE, stream.read_u8()).await;
+        assert!(ended.expect("the stream of a deposed Marathon ends").is_err());
+        println!("deposed → stream ended (told: {told}): {:?}", deposed.elapsed());
+        let name = lab.fakes[new].server.name.clone();
+        // Until a check has found it, any of them may answer.
+        lab.until("the new one is known to lead", async |lab| {
+            let states = lab.command("show servers state marathon-leader").await.unwrap();
+            states
+                .lines()
+                .any(|line| line.contains(&format!(" {name} 127.0.0.1 2 ")))
+        })
+        .await;
+        assert_eq!(event_stream(&lab).await.1, name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_leading_marathon_any_of_them_answers() {
+    let mut lab = Lab::start(Kind::Marathon, 2).await;
+    lab.fakes[0].kill().await;
+    let body = "marathon-1 Standby";
+    lab.until("the other answers", async |lab| {
+        lab.get("/").await.is_some_and(|answer| answer.body == body)
+    })
+    .await;
+    lab.fakes[1].become_(Role::Leader);
+    lab.until("it is known to lead", async |lab| {
+        lab.status
+            .metrics()
+            .contains("server_up{server=\"marathon-1\"} 1\n")
+    })
+    .await;
+    lab.fakes[1].kill().await;
+    lab.until("nobody answers", async |lab| {
+        lab.get("/")
+            .await
+            .is_some_and(|answer| answer.status == 503 && answer.head.contains("retry-after"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zookeeper_connections_survive_a_reload_and_a_failed_check() {
+    let mut lab = Lab::start(Kind::ZooKeeper, 3).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
+    let mut ping = async || {
+        let mut answer = [0; 64];
+        stream.write_all(b"ping").await.unwrap();
+        let n = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..n]).into_owned()
+    };
+    let member = ping().await;
+    assert!(member.ends_with(" ping"), "{member:?}");
+    let worker = lab.worker().await;
+    lab.fakes
+        .push(Fake::start(Kind::ZooKeeper, 3, Role::Standby).await);
+    lab.tell(None);
+    lab.until("HAProxy has reloaded", async |lab| {
+        lab.status
+            .metrics()
+            .contains("reloads_total{outcome=\"success\"} 1")
+    })
+    .await;
+    assert_ne!(lab.worker().await, worker);
+    assert_eq!(ping().await, member);
+    // A member that does not show a Mode gets nobody new and cuts nobody off.
+    let ordinal: usize = member[3..4].parse().unwrap();
+    lab.fakes[ordinal].become_(Role::Standby);
+    lab.until("it is known not to serve", async |lab| {
+        lab.status
+            .metrics()
+            .contains(&format!("server_up{{server=\"zk-{ordinal}\"}} 0\n"))
+    })
+    .await;
+    assert_eq!(ping().await, member);
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
+        stream.write_all(b"ping").await.unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await.unwrap();
+        let serves = usize::from(answer[3] - b'0');
+        assert!(serves != ordinal && serves != 3, "zk-{serves} shows no Mode");
+    }
+}
