@@ -84,9 +84,7 @@ fn rows(text: &mut String, path: &str, schema: &JSONSchemaProps, wanted: &dyn Fn
             "| `{full}` | {} | {default} | {}{} |",
             type_of(field),
             one_line(field.description.as_deref()),
-            messages(field)
-                .map(|m| format!(" *Rule: {m}.*"))
-                .collect::<String>()
+            messages(field).fold(String::new(), |all, message| all + " *Rule: " + message + ".*")
         );
     }
 }
