@@ -1,5 +1,7 @@
 //! What is generated from the types is current. `make docs` writes it anew.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 fn is_current(file: &str, generated: &str) {

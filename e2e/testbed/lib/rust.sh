@@ -18,7 +18,7 @@ standin_program() {
 }
 
 find_standin() {
-    STANDIN=$(target_folder)/release/mesoscloud-standin
+    STANDIN=$(target_folder)/testbed/mesoscloud-standin
 }
 
 # The operator's image has nothing but the operator, which is therefore linked statically. The target is named so that
@@ -28,10 +28,10 @@ operator_program() {
     need_cargo
     target=$(cd "$REPOSITORY" && rustc -vV | sed -n 's/^host: //p')
     RUSTFLAGS="-C target-feature=+crt-static" step "build operator" cargo_build --target "$target" -p mesoscloud-operator
-    OPERATOR=$(target_folder)/$target/release/mesoscloud-operator
+    OPERATOR=$(target_folder)/$target/testbed/mesoscloud-operator
 }
 
 cargo_build() {
     cd "$REPOSITORY"
-    cargo build --release "$@"
+    cargo build --config "$TESTBED/profile.toml" --profile testbed "$@"
 }

@@ -18,6 +18,8 @@ pub const SLAVE_INDEX_LABEL: &str = "mesoscloud.io/slave-index";
 pub const CONFIG_HASH_ANNOTATION: &str = "mesoscloud.io/config-hash";
 /// Annotation of every object: hash of what the operator last applied.
 pub const APPLIED_HASH_ANNOTATION: &str = "mesoscloud.io/applied-hash";
+/// Annotation of a StatefulSet: how many members the operator gave it. `spec.replicas` may be somebody else's.
+pub const MEMBERS_ANNOTATION: &str = "mesoscloud.io/members";
 
 /// Client port of a ZooKeeper member.
 pub const ZOOKEEPER_PORT: i32 = 2181;

@@ -25,34 +25,47 @@ pub fn growth(claims: &[Claim], size: u128) -> (Vec<&str>, Vec<&Claim>) {
 
 /// A Kubernetes quantity in whole units (bytes for storage), rounded up; `None` when it is none.
 pub fn units(quantity: &str) -> Option<u128> {
+    Some(nano_units(quantity)?.div_ceil(NANO))
+}
+
+/// Whether two texts are the same quantity: the API server writes `0.5` as `500m`.
+pub fn same_quantity(one: &str, other: &str) -> bool {
+    nano_units(one).is_some_and(|nanos| nano_units(other) == Some(nanos))
+}
+
+const NANO: u128 = 1_000_000_000;
+
+fn nano_units(quantity: &str) -> Option<u128> {
     let split = quantity
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(quantity.len());
     let (number, suffix) = quantity.split_at(split);
-    let (numerator, denominator): (u128, u128) = match suffix {
-        "m" => (1, 1000),
-        "" => (1, 1),
-        "k" => (1000, 1),
-        "M" => (1000_u128.pow(2), 1),
-        "G" => (1000_u128.pow(3), 1),
-        "T" => (1000_u128.pow(4), 1),
-        "P" => (1000_u128.pow(5), 1),
-        "E" => (1000_u128.pow(6), 1),
-        "Ki" => (1 << 10, 1),
-        "Mi" => (1 << 20, 1),
-        "Gi" => (1 << 30, 1),
-        "Ti" => (1 << 40, 1),
-        "Pi" => (1 << 50, 1),
-        "Ei" => (1 << 60, 1),
+    let scale: u128 = match suffix {
+        "n" => 1,
+        "u" => 1000,
+        "m" => NANO / 1000,
+        "" => NANO,
+        "k" => 1000 * NANO,
+        "M" => 1000_u128.pow(2) * NANO,
+        "G" => 1000_u128.pow(3) * NANO,
+        "T" => 1000_u128.pow(4) * NANO,
+        "P" => 1000_u128.pow(5) * NANO,
+        "E" => 1000_u128.pow(6) * NANO,
+        "Ki" => NANO << 10,
+        "Mi" => NANO << 20,
+        "Gi" => NANO << 30,
+        "Ti" => NANO << 40,
+        "Pi" => NANO << 50,
+        "Ei" => NANO << 60,
         _ => match suffix.strip_prefix(['e', 'E']).map(str::parse::<u32>) {
-            Some(Ok(exponent)) => (10_u128.checked_pow(exponent)?, 1),
+            Some(Ok(exponent)) => 10_u128.checked_pow(exponent)?.checked_mul(NANO)?,
             _ => return None,
         },
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let divisor = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
-    Some(digits.checked_mul(numerator)?.div_ceil(denominator * scale))
+    Some(digits.checked_mul(scale)?.div_ceil(divisor))
 }
 
 #[cfg(test)]
@@ -73,6 +86,20 @@ mod tests {
             ("1Xi", None),
         ] {
             assert_eq!(units(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_quantity_can_be_written_differently() {
+        for (one, other, same) in [
+            ("0.5", "500m", true),
+            ("1Gi", "1024Mi", true),
+            ("1000", "1k", true),
+            ("0.4", "500m", false),
+            ("1Gi", "1G", false),
+            ("true", "true", false),
+        ] {
+            assert_eq!(same_quantity(one, other), same, "{one} {other}");
         }
     }
 

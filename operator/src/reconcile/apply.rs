@@ -21,6 +21,7 @@ use super::validate::ValidatedCloud;
 use super::{Context, content_hash};
 use crate::cloud::component::Component;
 use crate::cloud::names::{APPLIED_HASH_ANNOTATION, MANAGER};
+use crate::cloud::volume_growth::same_quantity;
 
 /// Why the API server does not have what was built.
 #[derive(Debug, Error)]
@@ -278,6 +279,7 @@ fn is_part_of(desired: &Value, live: &Value) -> bool {
                     .zip(live)
                     .all(|(desired, live)| is_part_of(desired, live))
         }
+        (Value::String(desired), Value::String(live)) => desired == live || same_quantity(desired, live),
         (desired, live) => desired == live,
     }
 }
@@ -288,9 +290,11 @@ mod tests {
 
     #[test]
     fn a_live_object_may_have_more_but_not_less() {
-        let live = json!({"a": 1, "list": [{"name": "x", "default": true}], "status": {}});
+        let live = json!({"a": 1, "cpu": "500m", "list": [{"name": "x", "default": true}], "status": {}});
         let table = [
             (json!({"a": 1}), true),
+            (json!({"cpu": "0.5"}), true),
+            (json!({"cpu": "0.6"}), false),
             (json!({"list": [{"name": "x"}]}), true),
             (json!({"a": 2}), false),
             (json!({"b": 1}), false),

@@ -19,7 +19,7 @@ use super::stores::{component_of, of_cloud};
 use super::validate::Neighbour;
 use crate::cloud::component::Component;
 use crate::cloud::endpoints::ServiceAddress;
-use crate::cloud::names::{CloudId, ZOOKEEPER_PORT};
+use crate::cloud::names::{CloudId, MEMBERS_ANNOTATION, ZOOKEEPER_PORT};
 use crate::cloud::volume_growth::{Claim, units};
 use crate::leader::{Elected, Electorate};
 
@@ -47,8 +47,8 @@ pub struct References {
     pub live_sidecars: BTreeMap<String, LiveSidecar>,
     /// The size that live StatefulSets make their claims with, by StatefulSet.
     pub live_claim_sizes: BTreeMap<String, Quantity>,
-    /// Members that live StatefulSets have, by component.
-    pub live_replicas: BTreeMap<Component, i32>,
+    /// Members that the operator gave to live StatefulSets, by component.
+    pub members: BTreeMap<Component, i32>,
     /// Claims of members' disks that are smaller than the spec says, by component.
     pub small_claims: BTreeMap<Component, Vec<Claim>>,
     /// Who leads.
@@ -96,8 +96,12 @@ impl References {
 
     fn note_set(&mut self, set: &StatefulSet) {
         let Some(spec) = &set.spec else { return };
-        if let (Some(component), Some(replicas)) = (component_of(set), spec.replicas) {
-            self.live_replicas.insert(component, replicas);
+        let members = set
+            .annotations()
+            .get(MEMBERS_ANNOTATION)
+            .and_then(|n| n.parse().ok());
+        if let (Some(component), Some(members)) = (component_of(set), members) {
+            self.members.insert(component, members);
         }
         let claim = spec.volume_claim_templates.iter().flatten().next();
         let requests = claim.and_then(|c| c.spec.as_ref()?.resources.as_ref()?.requests.as_ref());

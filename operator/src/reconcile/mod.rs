@@ -158,7 +158,7 @@ fn keep_members(cloud: &mut ValidatedCloud, references: &dereference::References
             _ => &mut cloud.spec.masters.replicas,
         };
         let Some(live) = references
-            .live_replicas
+            .members
             .get(&component)
             .copied()
             .filter(|live| live != wanted)

@@ -13,6 +13,7 @@ use mesoscloud_crds::spec::{Reclaim, Storage};
 
 use super::{Inputs, metadata, pod};
 use crate::cloud::component::Component;
+use crate::cloud::names::MEMBERS_ANNOTATION;
 
 /// Name of the volume that holds a member's disk.
 pub const DATA_VOLUME: &str = "data";
@@ -30,8 +31,10 @@ pub fn stateful_set(
 ) -> StatefulSet {
     let cloud = inputs.cloud;
     let name = cloud.id.object(component);
+    let mut metadata = metadata(cloud, component, name.clone());
+    metadata.annotations = Some([(MEMBERS_ANNOTATION.to_owned(), replicas.to_string())].into());
     StatefulSet {
-        metadata: metadata(cloud, component, name.clone()),
+        metadata,
         spec: Some(StatefulSetSpec {
             replicas: Some(replicas),
             selector: pod::selector(cloud, component),

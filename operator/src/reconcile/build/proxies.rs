@@ -189,7 +189,8 @@ impl Proxy {
             ),
             ports: Some(vec![port("proxy", self.kind.port()), port("metrics", ADMIN_PORT)]),
             volume_mounts: Some(vec![pod::mount("run", RUN_DIR), pod::mount("tmp", "/tmp")]),
-            liveness_probe: Some(probe::tcp(self.kind.port(), probe::PATIENT)),
+            // Not at the port it serves: behind that of ZooKeeper each question would be a client.
+            liveness_probe: Some(probe::http("/", ADMIN_PORT, probe::PATIENT)),
             ..pod::main_container(
                 self.component,
                 &spec.image,

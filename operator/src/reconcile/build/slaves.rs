@@ -93,6 +93,8 @@ fn pod_template(
         pod::env("MESOS_CONTAINERIZERS", containerizers.join(",")),
         pod::env("MESOS_EXECUTOR_REGISTRATION_TIMEOUT", "5mins"),
         pod::env("MESOS_SYSTEMD_ENABLE_SUPPORT", "false"),
+        // Mesos keeps a stopped task's container for six hours; its sandbox, which stays, has what one looks for.
+        pod::env("MESOS_DOCKER_REMOVE_DELAY", "1mins"),
     ];
     if with_docker {
         env.push(pod::env("MESOS_DOCKER", format!("{RUN_DIR}/docker")));

@@ -1,0 +1,148 @@
+//! Marathon's REST API.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::interval;
+
+use crate::http::{get, request};
+use crate::{Context as _, Error, Result, docker};
+
+/// Time for an app to get healthy or to go.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two looks. Marathon's event stream tells of changes, but not of one that was before it.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A Marathon, reached at an address.
+#[derive(Clone, Copy)]
+pub struct Marathon(pub &'static str);
+
+/// One task of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: String,
+    /// The host it can be reached at, as Marathon shows it.
+    pub host: String,
+    /// The port of that host.
+    pub port: u64,
+    /// The slave it runs on.
+    pub slave: String,
+    /// Whether the last of its health checks succeeded.
+    pub alive: bool,
+}
+
+impl Marathon {
+    /// Posts an app of one instance that answers HTTP, with a health check.
+    ///
+    /// It takes more than half of a slave's CPU: two of them never share a slave.
+    pub async fn post(&self, id: &str) -> Result {
+        let app = json!({
+            "id": id, "instances": 1, "cpus": 0.6, "mem": 64,
+            "container": {"type": "DOCKER", "docker": {
+                "image": "mesoscloud/testapp:1", "network": "BRIDGE",
+                "portMappings": [{"containerPort": 8080, "hostPort": 0, "protocol": "tcp"}]
+            }},
+            "healthChecks": [{
+                "protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 60,
+                "intervalSeconds": 2, "timeoutSeconds": 2, "maxConsecutiveFailures": 3
+            }]
+        });
+        let answer = request("POST", self.0, "/v2/apps", Some(&app)).await?;
+        if answer.status == 201 {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "POST /v2/apps: {} {}",
+            answer.status,
+            answer.text()
+        )))
+    }
+
+    /// Deletes an app that may be gone already.
+    pub async fn delete(&self, id: &str) -> Result {
+        let answer = request("DELETE", self.0, &format!("/v2/apps{id}"), None).await?;
+        if matches!(answer.status, 200 | 404) {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "DELETE {id}: {} {}",
+            answer.status,
+            answer.text()
+        )))
+    }
+
+    /// The tasks of an app.
+    pub async fn tasks(&self, id: &str) -> Result<Vec<Task>> {
+        let answer = get(self.0, &format!("/v2/apps{id}/tasks")).await?;
+        let body = answer.json();
+        let tasks = body["tasks"]
+            .as_array()
+            .context(format!("{id}: {} {}", answer.status, answer.text()))?;
+        Ok(tasks.iter().map(Task::read).collect())
+    }
+
+    /// Waits until the app's only task is healthy and is not the one with id `not`; returns it.
+    pub async fn healthy(&self, id: &str, not: &str) -> Result<Task> {
+        let what = format!("{id} gets healthy");
+        eventually(&what, async || {
+            let tasks = self.tasks(id).await?;
+            match tasks.as_slice() {
+                [task] if task.alive && task.id != not => Ok(Ok(task.clone())),
+                _ => Ok(Err(format!("{tasks:?}"))),
+            }
+        })
+        .await
+    }
+}
+
+impl Task {
+    fn read(task: &Value) -> Self {
+        let text = |key: &str| task[key].as_str().unwrap_or_default().to_owned();
+        let results = task["healthCheckResults"].as_array();
+        Self {
+            id: text("id"),
+            host: text("host"),
+            port: task["ports"][0].as_u64().unwrap_or_default(),
+            slave: text("slaveId"),
+            alive: results.is_some_and(|r| !r.is_empty() && r.iter().all(|r| r["alive"] == true)),
+        }
+    }
+
+    /// `host:port`, where the app can be reached.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Waits until no container of it is left, not even a stopped one.
+    pub async fn no_container_left(&self) -> Result {
+        eventually(&format!("no container of {} is left", self.id), async || {
+            let left = docker::of_task(&self.id).await?;
+            Ok(if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            })
+        })
+        .await
+    }
+}
+
+/// Looks, in bounded number, until `look` finds what it looks for; else it says what it saw instead.
+pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Result<Result<T, String>>) -> Result<T> {
+    let mut tick = interval(PAUSE);
+    let deadline = Instant::now() + PATIENCE;
+    let mut last = String::new();
+    while Instant::now() < deadline {
+        tick.tick().await;
+        last = match look().await {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(seen)) => seen,
+            // While a leader changes, not every request is answered.
+            Err(error) => error.to_string(),
+        };
+    }
+    Err(Error::new(format!(
+        "within {PATIENCE:?} it did not come about that {what}; last seen: {last}"
+    )))
+}

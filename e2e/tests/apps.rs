@@ -1,0 +1,97 @@
+//! Proves that apps posted to Marathon on the machine's port 8080 run on the machine's Docker, get healthy, can be
+//! reached where Marathon says they are, never get each other's ports, and leave nothing behind.
+
+use kube::ResourceExt as _;
+use mesoscloud_e2e::http::get;
+use mesoscloud_e2e::marathon::Marathon;
+use mesoscloud_e2e::{Context as _, MACHINE, MARATHON, MESOS, Result, Scene, docker, node, test};
+
+const API: Marathon = Marathon(MARATHON);
+
+#[test]
+fn apps_run_and_are_reached_where_marathon_says() -> Result {
+    test("apps", async |scene| {
+        let cloud = scene.sample().await?;
+        let one = posted(scene, "/e2e-one").await?;
+        let two = posted(scene, "/e2e-two").await?;
+
+        for task in [&one, &two] {
+            assert_eq!(task.host, MACHINE, "{task:?}");
+            let from_machine = get(&task.address(), "/").await?;
+            assert_eq!(from_machine.status, 200, "{task:?}");
+            let pod = cloud.pod_api().get("cloud-zk-0").await?;
+            let from_pod = node::curl_in(&pod, &format!("http://{}/", task.address())).await?;
+            // The app tells its container's name: both have reached the same one.
+            assert_eq!(from_machine.text(), from_pod, "{task:?}");
+            let containers = docker::of_task(&task.id).await?;
+            assert!(
+                containers.len() == 1 && containers[0].running,
+                "{task:?}: {containers:?}"
+            );
+        }
+        // Each needs more than half of a slave.
+        assert_ne!(one.slave, two.slave);
+        assert_ne!(one.port, two.port);
+        let mut shares = [one.port, two.port].map(|port| port > 31500);
+        shares.sort_unstable();
+        assert_eq!(
+            shares,
+            [false, true],
+            "each slave has its own half of 31000-32000: {one:?} {two:?}"
+        );
+
+        API.delete("/e2e-one").await?;
+        one.no_container_left().await?;
+        assert!(
+            get(&one.address(), "/").await.is_err(),
+            "the port of a deleted app is still served"
+        );
+        assert_eq!(
+            API.healthy("/e2e-two", "").await?,
+            two,
+            "the other app was disturbed"
+        );
+        API.delete("/e2e-two").await?;
+        two.no_container_left().await
+    })
+}
+
+#[test]
+fn an_app_outlives_its_slaves_pod() -> Result {
+    test("apps_slave_deleted", async |scene| {
+        let cloud = scene.sample().await?;
+        let old = posted(scene, "/e2e-orphan").await?;
+        let state = get(MESOS, "/state.json").await?.json();
+        let slaves = state["slaves"].as_array().context("the leader knows no slaves")?;
+        let slave = slaves
+            .iter()
+            .find(|s| s["id"] == old.slave.as_str())
+            .context(&old.slave)?;
+        let port = slave["pid"]
+            .as_str()
+            .and_then(|pid| pid.rsplit(':').next())
+            .context("a slave without pid")?;
+        let index = port.parse::<i32>()? - 5051;
+        let label = format!("mesoscloud.io/slave-index={index}");
+        let pods = cloud.pods(Some("slave")).await?;
+        let pod = pods
+            .iter()
+            .find(|p| p.labels().iter().any(|(k, v)| format!("{k}={v}") == label));
+        let pod = pod.context(format!("no pod with {label}"))?;
+
+        cloud.delete_pod(&pod.name_any(), false).await?;
+        let new = API.healthy("/e2e-orphan", &old.id).await?;
+        assert_eq!(get(&new.address(), "/").await?.status, 200);
+        old.no_container_left().await?;
+        cloud.settled().await?;
+        API.delete("/e2e-orphan").await?;
+        new.no_container_left().await
+    })
+}
+
+/// Posts an app, which is deleted after the test, and waits until it is healthy.
+async fn posted(scene: &Scene, id: &'static str) -> Result<mesoscloud_e2e::marathon::Task> {
+    scene.after(API.delete(id));
+    API.post(id).await?;
+    API.healthy(id, "").await
+}
