@@ -426,6 +426,19 @@ async fn marathons_event_streams_survive_silence_and_end_with_the_leadership() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_stream_does_not_outlive_a_reload_for_long() {
+    let mut lab = Lab::start(Kind::Marathon, 2).await;
+    let (mut stream, _) = event_stream(&lab).await;
+    lab.fakes
+        .push(Fake::start(Kind::Marathon, 2, Role::Standby).await);
+    lab.tell(Some(0));
+    // The replaced worker would not see that its Marathon is deposed.
+    let ended = timeout(proxy_lab::PATIENCE, stream.read_u8()).await;
+    assert!(ended.expect("the stream ends").is_err());
+    assert_eq!(event_stream(&lab).await.1, "marathon-0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_leading_marathon_any_of_them_answers() {
     let mut lab = Lab::start(Kind::Marathon, 2).await;
     lab.fakes[0].kill().await;
