@@ -4,6 +4,7 @@
 //! and `mesoscloud-operator render` evaluates the same rules without one. The generated YAML is
 //! `crds/mesosclouds.mesoscloud.io.yaml`.
 
+pub mod reference;
 pub mod spec;
 pub mod status;
 

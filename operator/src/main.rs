@@ -21,7 +21,12 @@ struct Cli {
     )]
     log_format: LogFormat,
     /// Which log lines are shown, as a `tracing` filter.
-    #[arg(long, default_value = "info", global = true, env = "MESOSCLOUD_LOG")]
+    #[arg(
+        long,
+        default_value = "info,zookeeper_client=warn",
+        global = true,
+        env = "MESOSCLOUD_LOG"
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,

@@ -18,8 +18,8 @@ pub struct Proxies {
     #[schemars(range(max = 9))]
     #[x_kube(validation = Rule::new("self >= 1").message("proxies.replicas must be at least 1"))]
     pub replicas: i32,
-    /// Image with HAProxy 2.7 or later. The seed's 1.6 has no synchronous reload and is out of support,
-    /// so the default is a current long-term release.
+    /// Image with HAProxy 2.7 or later: 1.6, which such estates often have, cannot report how a reload went and
+    /// is out of support, so the default is a current long-term release.
     #[serde(default = "image")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,

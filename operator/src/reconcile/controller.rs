@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
+use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::stores::Stores;
 use super::{Context, Error, Guarded, events, reconcile};
@@ -43,11 +43,11 @@ pub async fn run(
     ready: impl FnOnce() + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let (stores, touched) = Stores::new(&client);
+    let (stores, streams) = Stores::new(&client);
     let (leaders, elections) = Watches::new();
-    let controller = Controller::new(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+    let controller = Controller::for_stream(streams.clouds, stores.clouds.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(touched)
+        .reconcile_on(streams.touched)
         .reconcile_on(elections)
         .graceful_shutdown_on(shutdown);
     let reporter = Reporter {
@@ -57,7 +57,6 @@ pub async fn run(
     let context = Arc::new(Looping {
         failures: Mutex::default(),
         context: Context {
-            clouds: controller.store(),
             recorder: Recorder::new(client.clone(), reporter),
             client,
             stores,
@@ -69,14 +68,9 @@ pub async fn run(
     });
     let waiting = context.clone();
     let deliver = async move {
-        let both = futures::future::try_join(
-            waiting.context.clouds.wait_until_ready(),
-            waiting.context.stores.wait_until_ready(),
-        );
-        if both.await.is_ok() {
-            tracing::info!("every watch has delivered, ready");
-            ready();
-        }
+        waiting.context.stores.delivered().await;
+        tracing::info!("every watch has delivered, ready");
+        ready();
     };
     let passes = controller
         .run(one, failed, context.clone())
@@ -86,8 +80,9 @@ pub async fn run(
             }
             futures::future::ready(())
         });
-    tokio::spawn(deliver.boxed());
+    let delivering = tokio::spawn(deliver);
     passes.await;
+    delivering.abort();
 }
 
 /// The context, and what is remembered between passes.
@@ -113,9 +108,7 @@ impl Looping {
 async fn one(object: Arc<Guarded>, looping: Arc<Looping>) -> Result<Action, Error> {
     let ctx = &looping.context;
     // A pass on half-filled stores would take what it does not see for gone.
-    if ctx.stores.wait_until_ready().await.is_err() {
-        return Ok(Action::await_change());
-    }
+    ctx.stores.delivered().await;
     let cloud = match &object.0 {
         Ok(cloud) => cloud,
         Err(invalid) => {

@@ -109,7 +109,8 @@ impl References {
 
 fn neighbours(ctx: &Context, cloud: &MesosCloud) -> Vec<Neighbour> {
     let age = |cloud: &MesosCloud| (cloud.creation_timestamp().map(|t| t.0), cloud.uid());
-    ctx.clouds
+    ctx.stores
+        .clouds
         .state()
         .iter()
         .filter_map(|other| other.0.as_ref().ok())

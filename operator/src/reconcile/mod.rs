@@ -16,7 +16,6 @@ use std::sync::Arc;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::Store;
 use mesoscloud_crds::{MesosCloud, MesosCloudStatus};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -38,9 +37,7 @@ pub type Guarded = DeserializeGuard<MesosCloud>;
 pub struct Context {
     /// Client of the API server.
     pub client: Client,
-    /// Every MesosCloud.
-    pub clouds: Store<Guarded>,
-    /// Every object of every cloud.
+    /// Every cloud and every object of every cloud.
     pub stores: Stores,
     /// Who leads in each cloud.
     pub leaders: Watches,

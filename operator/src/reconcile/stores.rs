@@ -4,25 +4,25 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::Guarded;
 use crate::cloud::component::Component;
 use crate::cloud::names::{COMPONENT_LABEL, CloudId, INSTANCE_LABEL, SELECTOR};
 
-/// Every object of every cloud, by kind.
+/// Every cloud, and every object of every cloud, by kind.
 pub struct Stores {
+    pub(super) clouds: Store<Guarded>,
     pub(super) pods: Store<Pod>,
     pub(super) claims: Store<PersistentVolumeClaim>,
     pub(super) service_accounts: Store<ServiceAccount>,
@@ -33,82 +33,111 @@ pub struct Stores {
     pub(super) stateful_sets: Store<StatefulSet>,
     pub(super) deployments: Store<Deployment>,
     pub(super) daemon_sets: Store<DaemonSet>,
+    /// Kinds of which everything has been delivered.
+    delivered: watch::Receiver<usize>,
 }
+
+/// What the stores are filled by, while it is polled.
+pub struct Streams {
+    /// Clouds that were made or changed.
+    pub clouds: BoxStream<'static, Result<Guarded, watcher::Error>>,
+    /// Clouds to whose objects something happened.
+    pub touched: BoxStream<'static, ObjectRef<Guarded>>,
+}
+
+/// Kinds that are watched.
+const KINDS: usize = 11;
 
 impl Stores {
-    /// The stores, and the stream of clouds to which something happened. The stores fill while it is polled.
-    pub fn new(client: &Client) -> (Self, BoxStream<'static, ObjectRef<Guarded>>) {
-        let mut streams = Vec::new();
+    /// The stores, and the streams that fill them.
+    pub fn new(client: &Client) -> (Self, Streams) {
+        let (count, delivered) = watch::channel(0);
+        let counter = Arc::new(count);
+        let mut touched = Vec::new();
+        let (clouds, changed) = filled::<Guarded>(client, watcher::Config::default(), counter.clone());
         let stores = Self {
-            pods: watch(client, &mut streams),
-            claims: watch(client, &mut streams),
-            service_accounts: watch(client, &mut streams),
-            roles: watch(client, &mut streams),
-            role_bindings: watch(client, &mut streams),
-            config_maps: watch(client, &mut streams),
-            services: watch(client, &mut streams),
-            stateful_sets: watch(client, &mut streams),
-            deployments: watch(client, &mut streams),
-            daemon_sets: watch(client, &mut streams),
+            clouds,
+            pods: owned(client, &counter, &mut touched),
+            claims: owned(client, &counter, &mut touched),
+            service_accounts: owned(client, &counter, &mut touched),
+            roles: owned(client, &counter, &mut touched),
+            role_bindings: owned(client, &counter, &mut touched),
+            config_maps: owned(client, &counter, &mut touched),
+            services: owned(client, &counter, &mut touched),
+            stateful_sets: owned(client, &counter, &mut touched),
+            deployments: owned(client, &counter, &mut touched),
+            daemon_sets: owned(client, &counter, &mut touched),
+            delivered,
         };
-        (stores, futures::stream::select_all(streams).boxed())
+        let streams = Streams {
+            clouds: changed.applied_objects().boxed(),
+            touched: select_all(touched).boxed(),
+        };
+        (stores, streams)
     }
 
-    /// Completes once every watch has delivered what there is.
+    /// Completes once every watch has delivered what there is; never, if the watches have ended before.
     ///
-    /// # Errors
-    /// When the watches have ended.
-    pub async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
-        let Self {
-            pods,
-            claims,
-            service_accounts,
-            roles,
-            role_bindings,
-            config_maps,
-            services,
-            stateful_sets,
-            deployments,
-            daemon_sets,
-        } = self;
-        try_join_all([
-            pods.wait_until_ready().boxed(),
-            claims.wait_until_ready().boxed(),
-            service_accounts.wait_until_ready().boxed(),
-            roles.wait_until_ready().boxed(),
-            role_bindings.wait_until_ready().boxed(),
-            config_maps.wait_until_ready().boxed(),
-            services.wait_until_ready().boxed(),
-            stateful_sets.wait_until_ready().boxed(),
-            deployments.wait_until_ready().boxed(),
-            daemon_sets.wait_until_ready().boxed(),
-        ])
-        .await
-        .map(drop)
+    /// Not by the stores' own `wait_until_ready`: in kube 5.0 of several tasks that wait for the same store
+    /// only the last is woken.
+    pub async fn delivered(&self) {
+        if self
+            .delivered
+            .clone()
+            .wait_for(|kinds| *kinds == KINDS)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
-fn watch<K>(client: &Client, streams: &mut Vec<BoxStream<'static, ObjectRef<Guarded>>>) -> Store<K>
+/// A watch of a kind and the store it fills; `delivered` grows when everything has arrived for the first time.
+fn filled<K>(
+    client: &Client,
+    config: watcher::Config,
+    delivered: Arc<watch::Sender<usize>>,
+) -> (Store<K>, BoxStream<'static, watcher::Result<watcher::Event<K>>>)
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let stream = watcher(
-        Api::<K>::all(client.clone()),
+    let mut first = true;
+    let events = watcher(Api::<K>::all(client.clone()), config)
+        .default_backoff()
+        // Half of an object's metadata, and never looked at.
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .inspect(move |event| match event {
+            Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => {
+                delivered.send_modify(|kinds| *kinds += 1);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),
+        });
+    (store, events.boxed())
+}
+
+/// A watch of the objects of this kind that belong to clouds.
+fn owned<K>(
+    client: &Client,
+    delivered: &Arc<watch::Sender<usize>>,
+    touched: &mut Vec<BoxStream<'static, ObjectRef<Guarded>>>,
+) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    let (store, events) = filled::<K>(
+        client,
         watcher::Config::default().labels(SELECTOR),
-    )
-    .default_backoff()
-    // Half of an object's metadata, and never looked at.
-    .modify(|object| object.managed_fields_mut().clear())
-    .reflect(writer)
-    .touched_objects()
-    .filter_map(|touched| async {
-        let object = touched
-            .inspect_err(|error| tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"))
-            .ok()?;
+        delivered.clone(),
+    );
+    let clouds = events.touched_objects().filter_map(|object| async {
+        let object = object.ok()?;
         Some(ObjectRef::new(object.labels().get(INSTANCE_LABEL)?).within(&object.namespace()?))
     });
-    streams.push(stream.boxed());
+    touched.push(clouds.boxed());
     store
 }
 

@@ -1,5 +1,7 @@
 //! Logging, set up once per process.
 
+use std::io::IsTerminal as _;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +24,7 @@ pub fn init(format: LogFormat, filter: &str) {
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Human => builder.init(),
+        LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

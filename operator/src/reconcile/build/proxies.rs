@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, KeyToPath, PodSpec,
-    PodTemplateSpec, ProjectedVolumeSource, Service, ServiceAccount, ServiceAccountTokenProjection,
-    ServicePort, ServiceSpec, Volume, VolumeProjection,
+    ConfigMap, ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection, DownwardAPIVolumeFile,
+    EmptyDirVolumeSource, KeyToPath, ObjectFieldSelector, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    Service, ServiceAccount, ServiceAccountTokenProjection, ServicePort, ServiceSpec, Volume,
+    VolumeProjection,
 };
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -120,6 +121,8 @@ impl Proxy {
             metadata,
             spec: Some(ServiceSpec {
                 type_: Some(settings.type_.as_str().to_owned()),
+                // A deleted Service comes back where clients know it.
+                cluster_ip: inputs.addresses.get(&self.name(inputs)).map(|a| a.ip.clone()),
                 selector: Some(inputs.cloud.id.labels(self.component)),
                 ports: Some(vec![ServicePort {
                     name: Some(self.component.label().to_owned()),
@@ -229,6 +232,7 @@ impl Proxy {
             restart_policy: Some("Always".to_owned()),
             ports: Some(vec![port]),
             resources: Some(sidecar_image::resources()),
+            termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
             security_context: Some(pod::restricted()),
             startup_probe: Some(probe::http(
                 "/startupz",
@@ -312,6 +316,19 @@ fn token_volume() -> Volume {
                 path: "token".to_owned(),
                 expiration_seconds: Some(3600),
                 ..ServiceAccountTokenProjection::default()
+            }),
+            ..VolumeProjection::default()
+        },
+        VolumeProjection {
+            downward_api: Some(DownwardAPIProjection {
+                items: Some(vec![DownwardAPIVolumeFile {
+                    path: "namespace".to_owned(),
+                    field_ref: Some(ObjectFieldSelector {
+                        field_path: "metadata.namespace".to_owned(),
+                        api_version: Some("v1".to_owned()),
+                    }),
+                    ..DownwardAPIVolumeFile::default()
+                }]),
             }),
             ..VolumeProjection::default()
         },

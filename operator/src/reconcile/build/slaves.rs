@@ -179,6 +179,7 @@ fn preflight(
             ..pod::restricted()
         }),
         resources: Some(super::sidecar_image::resources()),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     };
     let mut check_env = env.to_vec();

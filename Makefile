@@ -1,0 +1,55 @@
+# `make help` tells what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help up down check test docs clean
+
+TESTBED := e2e/testbed
+CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscloud)
+# What the testbed made because the machine had none: kubectl, kind, docker.
+export PATH := $(CACHE)/bin:$(PATH)
+KUBECTL := kubectl --context kind-mesoscloud
+SAMPLE := manifests/samples/cluster.yaml
+
+help: ## Show this help
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+up: ## A running cloud: kind cluster, operator and sample, raised as far as they are missing
+	@$(TESTBED)/up operator
+	$(KUBECTL) apply -f $(SAMPLE)
+	echo "waiting for the cloud to be Ready …"
+	$(KUBECTL) -n mesoscloud wait --for=condition=Ready --timeout=300s mesoscloud/cloud || {
+		$(KUBECTL) get mesoscloud -A -o yaml
+		$(KUBECTL) get pods -A
+		exit 1
+	}
+	$(KUBECTL) get mesoscloud -A
+	echo "Mesos      http://127.0.0.1:5050"
+	echo "Marathon   http://127.0.0.1:8080"
+	echo "ZooKeeper  127.0.0.1:2181"
+	echo "all of it took $$SECONDS s"
+
+down: ## Take it all down; nothing is left running
+	@$(TESTBED)/down
+
+check: ## Format, lints, unit and API server tests; no cluster
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --exclude mesoscloud-e2e
+
+test: ## Everything: `check`, and the end-to-end tests on a cluster raised meanwhile
+	@$(TESTBED)/up operator & raising=$$!
+	trap 'kill $$raising 2>/dev/null || true' EXIT
+	$(MAKE) --no-print-directory check
+	cargo test -p mesoscloud-e2e --no-run
+	wait $$raising
+	$(MAKE) --no-print-directory up
+	cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
+
+docs: ## Write anew what is generated from the types
+	UPDATE_GENERATED=1 cargo test -p mesoscloud-crds --test generated
+
+clean: down ## `down`, and forget what cargo and the testbed have made
+	@cargo clean
+	rm -rf "$(CACHE)"
