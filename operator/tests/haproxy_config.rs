@@ -10,7 +10,6 @@ use mesoscloud_operator::cloud::haproxy::{Kind, RUN_DIR, Server, config, server_
 
 #[test]
 fn haproxy_accepts_every_configuration_without_a_warning() {
-    let program = program::haproxy();
     for (kind, name) in [
         (Kind::Mesos, "master"),
         (Kind::Marathon, "marathon"),
@@ -35,7 +34,7 @@ fn haproxy_accepts_every_configuration_without_a_warning() {
                 config.cfg.replace(RUN_DIR, dir.path().to_str().unwrap()),
             )
             .unwrap();
-            let output = Command::new(&program)
+            let output = Command::new(&*program::HAPROXY)
                 .args(["-c", "-f"])
                 .arg(path("haproxy.cfg"))
                 .output()

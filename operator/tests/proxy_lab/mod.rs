@@ -87,6 +87,7 @@ impl Lab {
                 &format!("bind 127.0.0.1:{}", self.port),
             )
             // Short of what matters, so that what ought to live longer is seen to.
+            .replace("hard-stop-after 30s", "hard-stop-after 1s")
             .replace("timeout http-request 10s", "timeout http-request 1s")
             .replace("timeout http-keep-alive 60s", "timeout http-keep-alive 1s")
             .replace("timeout server 60s", "timeout server 1s");
@@ -133,7 +134,7 @@ impl Lab {
             .append(true)
             .open(self.dir.path().join("haproxy.log"))
             .unwrap();
-        let child = Command::new(program::haproxy())
+        let child = Command::new(&*program::HAPROXY)
             .args(["-W", "-db", "-S"])
             .arg(format!("{}/master.sock,mode,600", self.dir.path().display()))
             .arg("-f")

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// A HAProxy of 3.0 or newer: the one that `HAPROXY` names, the one in `PATH`, or the testbed's.
-pub fn haproxy() -> PathBuf {
+pub static HAPROXY: LazyLock<PathBuf> = LazyLock::new(find);
+
+fn find() -> PathBuf {
     let named = std::env::var_os("HAPROXY").map(PathBuf::from);
     let candidates = named.into_iter().chain([PathBuf::from("haproxy")]);
     if let Some(found) = candidates
