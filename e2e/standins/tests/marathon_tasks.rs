@@ -290,7 +290,7 @@ async fn health_is_what_the_leader_sees_at_the_slave_s_hostname() {
     let (zookeeper, mut master, mut marathon) = cloud().await;
     let port = server(&STATUS).await;
     let mut app = command("/web", 1);
-    app["healthChecks"] = json!([{"protocol": "HTTP", "path": "/health", "intervalSeconds": 1, "timeoutSeconds": 1,
+    app["healthChecks"] = json!([{"protocol": "HTTP", "path": "/health", "intervalSeconds": 3, "timeoutSeconds": 1,
         "gracePeriodSeconds": 60, "maxConsecutiveFailures": 2}]);
     http::post(marathon.port, "/v2/apps", &app).await.unwrap();
     master.offer("o1", "S0", (port, port));
@@ -305,7 +305,7 @@ async fn health_is_what_the_leader_sees_at_the_slave_s_hostname() {
     let shown = marathon
         .app_is("/web", seconds(5), |app| app["tasksHealthy"] == 1)
         .await;
-    assert!(start.elapsed() >= millis(900), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= millis(2900), "{:?}", start.elapsed());
     let results = &shown["tasks"][0]["healthCheckResults"][0];
     assert_eq!(
         (
@@ -318,7 +318,7 @@ async fn health_is_what_the_leader_sees_at_the_slave_s_hostname() {
         .app_is("/web", seconds(5), |app| app["deployments"] == json!([]))
         .await;
     STATUS.store(399, Ordering::Relaxed);
-    tokio::time::sleep(millis(1500)).await;
+    tokio::time::sleep(millis(3500)).await;
     assert_eq!(marathon.app("/web").await["tasksHealthy"], 1);
 
     // Another leader keeps the task; its health is unknown for an interval.

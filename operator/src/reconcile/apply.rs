@@ -171,6 +171,11 @@ async fn one<K: Applicable>(
         kind: kind.clone(),
         source,
     })?;
+    // An address is asked for when a Service is made; the one that it has cannot be changed.
+    let address = desired
+        .pointer_mut("/spec")
+        .and_then(Value::as_object_mut)
+        .and_then(|spec| spec.remove("clusterIP"));
     let hash = content_hash(&desired);
     desired["metadata"]["annotations"][APPLIED_HASH_ANNOTATION] = Value::from(hash);
     let live = named(store, &cloud.id, &name);
@@ -191,11 +196,12 @@ async fn one<K: Applicable>(
         name: name.clone(),
         source: Box::new(source),
     };
-    if live.is_none()
-        && let Some(found) = api.get_opt(&name).await.map_err(failed)?
-        && !belongs(&found, cloud)
-    {
-        return Err(Error::Foreign { kind, name });
+    if live.is_none() {
+        match api.get_opt(&name).await.map_err(failed)? {
+            Some(found) if !belongs(&found, cloud) => return Err(Error::Foreign { kind, name }),
+            None if address.is_some() => desired["spec"]["clusterIP"] = Value::from(address),
+            _ => {}
+        }
     }
     let params = PatchParams::apply(MANAGER).force();
     match api.patch(&name, &params, &Patch::Apply(&desired)).await {
