@@ -3,6 +3,7 @@
 
 use mesoscloud_e2e::cloud::{endpoint, pod_address, small};
 use mesoscloud_e2e::http::get;
+use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 use serde_json::json;
 
@@ -41,11 +42,13 @@ fn a_cloud_runs_on_zookeeper_3_9() -> Result {
         .json();
         assert_eq!(state["pid"], state["leader"]);
         assert_eq!(state["activated_slaves"].as_f64(), Some(1.0), "{state}");
-        // Marathon has found the master, and is registered with it.
-        let frameworks = state["frameworks"]
-            .as_array()
-            .context("the leader knows no frameworks")?;
-        assert_eq!(frameworks.len(), 1, "{state}");
-        Ok(())
+        // Marathon finds the master, and registers with it.
+        let address = format!("{}:{port}", scene.cluster.node_address().await?);
+        eventually("Marathon is registered", async || {
+            let state = get(&address, "/state.json").await?.json();
+            let known = state["frameworks"].as_array().map_or(0, Vec::len);
+            Ok((known == 1).then_some(()).ok_or(format!("{known} frameworks")))
+        })
+        .await
     })
 }

@@ -1,5 +1,7 @@
 //! An object of our kind that an older version stored and this one cannot read.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -38,13 +40,13 @@ fn has_one_event_and_stops_no_other_cloud() -> Result {
         .await?;
         set_containerizers(&definitions, known).await?;
 
-        one_event(&cloud).await?;
+        events(&cloud, 1).await?;
         mends(&sample).await?;
         // The same when it is there before the operator.
         scale(&scene.cluster, 0).await?;
         scale(&scene.cluster, 1).await?;
         mends(&sample).await?;
-        one_event(&cloud).await?;
+        events(&cloud, 2).await?;
         assert!(cloud.objects().await?.is_empty(), "something was made of it");
         sample.settled().await?;
         assert_eq!(sample.lives().await?, lives, "the sample was disturbed");
@@ -60,28 +62,31 @@ async fn set_containerizers(definitions: &Api<CustomResourceDefinition>, list: V
     Ok(())
 }
 
-/// Waits for an event about the cloud that says why it is left alone; there is but one, however often it is told.
-async fn one_event(cloud: &Cloud) -> Result {
-    let events: Api<Event> = cloud.cluster.api(&cloud.namespace);
-    let event = eventually("an event tells of it", async || {
-        let list = events.list(&ListParams::default()).await?;
-        let about = |e: &&Event| {
-            e.regarding
-                .as_ref()
-                .is_some_and(|r| r.name.as_ref() == Some(&cloud.name))
-        };
-        let found: Vec<_> = list.iter().filter(about).cloned().collect();
-        Ok(match <[Event; 1]>::try_from(found) {
-            Ok([event]) => Ok(event),
-            Err(events) => Err(format!("{} events", events.len())),
-        })
+/// Waits until this many operators, one after the other, have told why the cloud is left alone: each by one
+/// event, however often it looked.
+async fn events(cloud: &Cloud, operators: usize) -> Result {
+    let api: Api<Event> = cloud.cluster.api(&cloud.namespace);
+    let told = eventually("an event tells of it", async || {
+        let mut list = api.list(&ListParams::default()).await?.items;
+        list.retain(|event| {
+            let about = event.regarding.as_ref();
+            about.is_some_and(|about| about.name.as_ref() == Some(&cloud.name))
+        });
+        let count = list.len();
+        Ok((count >= operators)
+            .then_some(list)
+            .ok_or(format!("{count} events")))
     })
     .await?;
-    assert_eq!(event.type_.as_deref(), Some("Warning"));
-    let note = event.note.unwrap_or_default();
-    assert!(
-        note.contains("rocket") && note.contains("left as it is"),
-        "{note}"
-    );
+    let by: BTreeSet<_> = told.iter().map(|event| &event.reporting_instance).collect();
+    assert_eq!((told.len(), by.len()), (operators, operators), "{told:#?}");
+    for event in told {
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+        let note = event.note.unwrap_or_default();
+        assert!(
+            note.contains("rocket") && note.contains("left as it is"),
+            "{note}"
+        );
+    }
     Ok(())
 }

@@ -112,7 +112,7 @@ async fn one(object: Arc<Guarded>, looping: Arc<Looping>) -> Result<Action, Erro
     let cloud = match &object.0 {
         Ok(cloud) => cloud,
         Err(invalid) => {
-            tracing::warn!(namespace = ?object.namespace(), name = %object.name_any(), error = %invalid.error, "unreadable MesosCloud");
+            tracing::warn!(namespace = object.namespace().unwrap_or_default(), name = %object.name_any(), error = %invalid.error, "unreadable MesosCloud");
             let note = format!(
                 "this MesosCloud cannot be read and is left as it is: {}",
                 invalid.error

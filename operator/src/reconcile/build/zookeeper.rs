@@ -15,23 +15,40 @@ use crate::cloud::zoo_cfg::{DATA_DIR, zoo_cfg};
 use crate::reconcile::content_hash;
 
 const COMPONENT: Component = Component::ZooKeeper;
-/// Log to the console, for ZooKeeper 3.4 to 3.7 and for 3.8 and later.
-const LOG4J: &str = "log4j.rootLogger=INFO, CONSOLE\n\
+/// Log to the console, and errors to a file as well, for ZooKeeper 3.4 to 3.7 and for 3.8 and later.
+const LOG4J: &str = "log4j.rootLogger=INFO, CONSOLE, ERRORS\n\
     log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender\n\
     log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout\n\
-    log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n\n";
+    log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n\n\
+    log4j.appender.ERRORS=org.apache.log4j.FileAppender\n\
+    log4j.appender.ERRORS.Threshold=ERROR\n\
+    log4j.appender.ERRORS.File=/tmp/errors.log\n\
+    log4j.appender.ERRORS.layout=org.apache.log4j.PatternLayout\n\
+    log4j.appender.ERRORS.layout.ConversionPattern=%m%n\n";
 const LOGBACK: &str = "<configuration>\n  <appender name=\"CONSOLE\" class=\"ch.qos.logback.core.ConsoleAppender\">\n    \
     <encoder><pattern>%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n</pattern></encoder>\n  \
-    </appender>\n  <root level=\"INFO\"><appender-ref ref=\"CONSOLE\"/></root>\n</configuration>\n";
+    </appender>\n  <appender name=\"ERRORS\" class=\"ch.qos.logback.core.FileAppender\">\n    \
+    <file>/tmp/errors.log</file>\n    \
+    <filter class=\"ch.qos.logback.classic.filter.ThresholdFilter\"><level>ERROR</level></filter>\n    \
+    <encoder><pattern>%m%n</pattern></encoder>\n  \
+    </appender>\n  <root level=\"INFO\"><appender-ref ref=\"CONSOLE\"/><appender-ref ref=\"ERRORS\"/></root>\n</configuration>\n";
 /// mesoscloud's entrypoint overwrites zoo.cfg with its own, so the program is started past it, in a way that
 /// mesoscloud's, the official and Debian's images share.
 const START: &str = "ordinal=${POD_NAME##*-}
 cp /config/zoo-$ordinal.cfg /conf/zoo.cfg
 cp /config/log4j.properties /config/logback.xml /conf/
+: > /tmp/errors.log
 echo $((ordinal + 1)) > /data/myid
 exec zkServer.sh start-foreground";
 /// A member serves when it shows a Mode. `ruok` says imok even without a quorum.
-const SERVES: &str = "echo srvr | nc 127.0.0.1 2181 | grep -q '^Mode: '";
+const SERVES: &str = "! grep -q 'Severe unrecoverable error' /tmp/errors.log && \
+    echo srvr | nc 127.0.0.1 2181 | grep -q '^Mode: '";
+/// A member lives when it accepts connections and can still write. One of 3.4.8 that could not, on a full disk
+/// for example, goes on without the thread that writes and answers every question but a change
+/// (ZOOKEEPER-2247). It is restarted, and its container says why.
+const LIVES: &str = "if grep -q 'Severe unrecoverable error' /tmp/errors.log; then \
+    head -c 2000 /tmp/errors.log > /dev/termination-log; exit 1; fi; \
+    echo srvr | nc 127.0.0.1 2181 > /dev/null";
 
 /// Adds the ensemble's objects.
 pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
@@ -67,7 +84,7 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
             pod::mount("tmp", "/tmp"),
         ]),
         readiness_probe: Some(probe::exec(&["sh", "-c", SERVES], probe::PROMPT)),
-        liveness_probe: Some(probe::tcp(ZOOKEEPER_PORT, probe::PATIENT)),
+        liveness_probe: Some(probe::exec(&["sh", "-c", LIVES], probe::PATIENT)),
         ..pod::main_container(
             COMPONENT,
             &spec.image,
