@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
-use mesoscloud_operator::sidecar::{preflight, proxy_agent};
+use mesoscloud_operator::sidecar::{guard, preflight, proxy_agent};
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
 #[derive(Debug, Parser)]
@@ -42,6 +42,9 @@ enum Command {
     Render(render::Render),
     /// Runs beside each HAProxy of a cloud.
     ProxyAgent(proxy_agent::ProxyAgent),
+    /// Runs beside each master and each Marathon of a cloud.
+    #[command(subcommand)]
+    Guard(guard::Guard),
     /// Prepares a slave's pod.
     #[command(subcommand)]
     Preflight(preflight::Preflight),
@@ -55,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Run(options) => run::run(options).await.map_err(Into::into),
         Command::Crd => print(crd::yaml().map_err(Into::into)),
         Command::ProxyAgent(options) => proxy_agent::run(options).await.map_err(Into::into),
+        Command::Guard(command) => guard::run(command).await.map_err(Into::into),
         Command::Preflight(command) => preflight::run(command).await.map_err(Into::into),
         Command::Render(options) => print(render::render(&options).map_err(Into::into)),
     };

@@ -48,6 +48,10 @@ pub struct Masters {
             .message("masters.zkPath cannot change: slaves and frameworks would lose their master")
     )]
     pub zk_path: String,
+    /// Whether a guard beside each master withdraws its candidacy when it dies, so that the next leader is
+    /// elected within milliseconds. Without it, when its session in ZooKeeper ends.
+    #[serde(default = "guard")]
+    pub guard: bool,
     /// How the pods are run.
     #[serde(flatten)]
     pub pod: PodSettings,
@@ -61,6 +65,7 @@ impl Default for Masters {
             resources: default_resources(),
             storage: Storage::default(),
             zk_path: zk_path(),
+            guard: guard(),
             pod: PodSettings::default(),
         }
     }
@@ -80,4 +85,8 @@ fn default_resources() -> ResourceRequirements {
 
 fn zk_path() -> String {
     "/mesos/my_mesos".to_owned()
+}
+
+fn guard() -> bool {
+    true
 }

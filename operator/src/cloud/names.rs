@@ -31,6 +31,8 @@ pub const ZOOKEEPER_ELECTION_PORT: i32 = 3888;
 pub const MASTER_PORT: i32 = 5050;
 /// Port of a Marathon.
 pub const MARATHON_PORT: i32 = 8080;
+/// Port of the guard beside a master or Marathon: health, metrics, and where replicas answer.
+pub const GUARD_PORT: i32 = 9103;
 
 /// A cloud's identity, from which every name is derived.
 #[derive(Clone, Debug, PartialEq, Eq)]

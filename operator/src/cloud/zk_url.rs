@@ -8,10 +8,13 @@ use super::names::{CloudId, ZOOKEEPER_PORT};
 /// Never a name that may vanish: one unresolvable host ends Mesos 0.28.1 (src/zookeeper/zookeeper.cpp:104–133
 /// with the bundled C client 3.4.5), and Marathon 1.1.1 resolves its list once. Services outlive pods.
 pub fn zk_url(id: &CloudId, members: i32, path: &str) -> String {
-    let hosts: Vec<_> = (0..members)
-        .map(|n| format!("{}:{ZOOKEEPER_PORT}", id.member_host(Component::ZooKeeper, n)))
-        .collect();
-    format!("zk://{}{path}", hosts.join(","))
+    format!("zk://{}{path}", zk_hosts(id, members))
+}
+
+/// `host:port,…` over every member's own Service.
+pub fn zk_hosts(id: &CloudId, members: i32) -> String {
+    let host = |n| format!("{}:{ZOOKEEPER_PORT}", id.member_host(Component::ZooKeeper, n));
+    (0..members).map(host).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -272,12 +272,15 @@ fn belongs(object: &impl Resource, cloud: &ValidatedCloud) -> bool {
 }
 
 /// Whether everything in `desired` stands in `live` as well, which may have more: defaults, status, and what
-/// others added.
+/// others added. A list without entries is none: users may write one, and the API server leaves it out.
 fn is_part_of(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
-        (Value::Object(desired), Value::Object(live)) => desired
-            .iter()
-            .all(|(key, value)| live.get(key).is_some_and(|live| is_part_of(value, live))),
+        (Value::Object(desired), Value::Object(live)) => {
+            desired.iter().all(|(key, value)| match live.get(key) {
+                Some(live) => is_part_of(value, live),
+                None => value.as_array().is_some_and(Vec::is_empty),
+            })
+        }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len()
                 && desired
@@ -305,6 +308,7 @@ mod tests {
             (json!({"a": 2}), false),
             (json!({"b": 1}), false),
             (json!({"list": []}), false),
+            (json!({"env": []}), true),
             (json!({"list": [{"name": "x"}, {"name": "y"}]}), false),
         ];
         for (desired, expected) in table {

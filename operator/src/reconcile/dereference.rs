@@ -95,6 +95,7 @@ impl References {
     }
 
     fn note_set(&mut self, set: &StatefulSet) {
+        self.note_sidecar(&set.metadata);
         let Some(spec) = &set.spec else { return };
         let members = set
             .annotations()

@@ -1,4 +1,5 @@
 //! Programs that run inside the cloud's own pods.
 
+pub mod guard;
 pub mod preflight;
 pub mod proxy_agent;

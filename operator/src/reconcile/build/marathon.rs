@@ -1,6 +1,6 @@
 //! The Marathons.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, PodTemplateSpec};
 
 use super::{Inputs, Resources, member_set, pod, probe};
 use crate::cloud::component::Component;
@@ -14,10 +14,25 @@ const LIBPROCESS_PORT: i32 = 9090;
 
 /// Adds the Marathons' objects.
 pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
+    let replicas = inputs.cloud.spec.marathon.replicas;
+    let template = inputs.sidecar_image(&inputs.cloud.id.object(COMPONENT), |image| {
+        pod_template(inputs, image)
+    });
+    resources.services.extend(member_set::member_services(
+        inputs,
+        COMPONENT,
+        replicas,
+        &[("http", MARATHON_PORT)],
+    ));
+    resources.stateful_sets.push(member_set::stateful_set(
+        inputs, COMPONENT, replicas, None, template,
+    ));
+}
+
+fn pod_template(inputs: &Inputs<'_>, guard: &str) -> PodTemplateSpec {
     let cloud = inputs.cloud;
     let spec = &cloud.spec.marathon;
     let zookeepers = cloud.spec.zookeeper.replicas;
-    let ports = [("http", MARATHON_PORT)];
     let port = |name: &str, container_port| ContainerPort {
         name: Some(name.to_owned()),
         container_port,
@@ -52,7 +67,10 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
             ],
         )
     };
-    let template = pod::template(
+    // Where Marathon's candidates are, below its own path.
+    let path = format!("{}/leader", spec.zk_path);
+    let guard = super::guard::guard(inputs, COMPONENT, guard, &path, Some(&inputs.own_host()));
+    pod::template(
         cloud,
         COMPONENT,
         &spec.pod,
@@ -60,22 +78,10 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         PodSpec {
             security_context: Some(pod::restricted_pod()),
             affinity: Some(pod::spread(cloud, COMPONENT)),
+            init_containers: Some(vec![guard]),
             containers: vec![container],
             volumes: Some(vec![pod::scratch("tmp")]),
             ..PodSpec::default()
         },
-    );
-    resources.services.extend(member_set::member_services(
-        inputs,
-        COMPONENT,
-        spec.replicas,
-        &ports,
-    ));
-    resources.stateful_sets.push(member_set::stateful_set(
-        inputs,
-        COMPONENT,
-        spec.replicas,
-        None,
-        template,
-    ));
+    )
 }

@@ -1,10 +1,10 @@
 //! The Mesos masters.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, PodTemplateSpec};
 
 use super::{Inputs, Resources, member_set, pod, probe};
 use crate::cloud::component::Component;
-use crate::cloud::names::MASTER_PORT;
+use crate::cloud::names::{GUARD_PORT, MASTER_PORT};
 use crate::cloud::quorum::quorum;
 use crate::cloud::zk_url::zk_url;
 
@@ -13,9 +13,38 @@ const WORK_DIR: &str = "/var/lib/mesos";
 
 /// Adds the masters' objects.
 pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
+    let spec = &inputs.cloud.spec.masters;
+    let template = if spec.guard {
+        inputs.sidecar_image(&inputs.cloud.id.object(COMPONENT), |image| {
+            pod_template(inputs, Some(image))
+        })
+    } else {
+        pod_template(inputs, None).into()
+    };
+    resources.services.extend(member_set::member_services(
+        inputs,
+        COMPONENT,
+        spec.replicas,
+        &[("mesos", MASTER_PORT)],
+    ));
+    resources.stateful_sets.push(member_set::stateful_set(
+        inputs,
+        COMPONENT,
+        spec.replicas,
+        Some(&spec.storage),
+        template,
+    ));
+}
+
+/// `guard` is the image of the guard, where there is one.
+fn pod_template(inputs: &Inputs<'_>, guard: Option<&str>) -> PodTemplateSpec {
     let cloud = inputs.cloud;
     let spec = &cloud.spec.masters;
-    let ports = [("mesos", MASTER_PORT)];
+    // A master says 200 before its replica votes; the guard asks the replica.
+    let readiness = match guard {
+        Some(_) => probe::http("/readyz", GUARD_PORT, probe::PROMPT),
+        None => probe::http("/health", MASTER_PORT, probe::PROMPT),
+    };
     let container = Container {
         ports: Some(vec![ContainerPort {
             name: Some("mesos".to_owned()),
@@ -26,7 +55,7 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
             pod::mount(member_set::DATA_VOLUME, WORK_DIR),
             pod::mount("tmp", "/tmp"),
         ]),
-        readiness_probe: Some(probe::http("/health", MASTER_PORT, probe::PROMPT)),
+        readiness_probe: Some(readiness),
         liveness_probe: Some(probe::http("/health", MASTER_PORT, probe::PATIENT)),
         ..pod::main_container(
             COMPONENT,
@@ -48,7 +77,7 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
             ],
         )
     };
-    let template = pod::template(
+    pod::template(
         cloud,
         COMPONENT,
         &spec.pod,
@@ -56,22 +85,11 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         PodSpec {
             security_context: Some(pod::restricted_pod()),
             affinity: Some(pod::spread(cloud, COMPONENT)),
+            init_containers: guard
+                .map(|image| vec![super::guard::guard(inputs, COMPONENT, image, &spec.zk_path, None)]),
             containers: vec![container],
             volumes: Some(vec![pod::scratch("tmp")]),
             ..PodSpec::default()
         },
-    );
-    resources.services.extend(member_set::member_services(
-        inputs,
-        COMPONENT,
-        spec.replicas,
-        &ports,
-    ));
-    resources.stateful_sets.push(member_set::stateful_set(
-        inputs,
-        COMPONENT,
-        spec.replicas,
-        Some(&spec.storage),
-        template,
-    ));
+    )
 }

@@ -4,13 +4,14 @@ use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, Service, ServicePort, ServiceSpec,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, Service, ServicePort, ServiceSpec,
     VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesoscloud_crds::spec::{Reclaim, Storage};
 
+use super::sidecar_image::WithSidecar;
 use super::{Inputs, metadata, pod};
 use crate::cloud::component::Component;
 use crate::cloud::names::MEMBERS_ANNOTATION;
@@ -27,12 +28,17 @@ pub fn stateful_set(
     component: Component,
     replicas: i32,
     storage: Option<&Storage>,
-    template: PodTemplateSpec,
+    template: WithSidecar,
 ) -> StatefulSet {
     let cloud = inputs.cloud;
     let name = cloud.id.object(component);
+    let WithSidecar {
+        template,
+        mut annotations,
+    } = template;
+    annotations.insert(MEMBERS_ANNOTATION.to_owned(), replicas.to_string());
     let mut metadata = metadata(cloud, component, name.clone());
-    metadata.annotations = Some([(MEMBERS_ANNOTATION.to_owned(), replicas.to_string())].into());
+    metadata.annotations = Some(annotations);
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {

@@ -1,5 +1,6 @@
 //! Third step: every object of a cloud. Pure; one file per component.
 
+mod guard;
 mod marathon;
 mod masters;
 mod member_set;

@@ -68,7 +68,7 @@ pub fn main_container(
         image: Some(image.to_owned()),
         image_pull_policy: settings.image_pull_policy.map(|p| p.as_str().to_owned()),
         resources: Some(resources.clone()),
-        env: Some(with_own(env, &settings.env)),
+        env: non_empty(with_own(env, &settings.env)),
         security_context: Some(restricted()),
         // The last lines of the log of a program that failed: that is where "No space left on device" stands.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),

@@ -30,6 +30,16 @@ pub struct LiveSidecar {
     pub image: String,
 }
 
+impl From<PodTemplateSpec> for WithSidecar {
+    /// A template without one.
+    fn from(template: PodTemplateSpec) -> Self {
+        Self {
+            template,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 impl LiveSidecar {
     /// Reads a live workload's annotations.
     pub fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {

@@ -138,6 +138,6 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         COMPONENT,
         spec.replicas,
         Some(&spec.storage),
-        template,
+        template.into(),
     ));
 }

@@ -1,0 +1,103 @@
+//! `guard`: runs beside each master and each Marathon. When its neighbour's process dies, it withdraws the
+//! neighbour's candidacy, so that the next leader is elected within milliseconds instead of when the session
+//! ends.
+//!
+//! Without it a dead leader's election node stays for up to 4.5 s, and for 12 s with ZooKeeper's usual settings:
+//! neither Mesos 0.28.1 nor a killed Marathon says goodbye. It is safe: a master that loses its candidacy exits
+//! by itself, and what is written to the registry is decided by the replicas' votes.
+//!
+//! A native sidecar: it outlives the main container, so a crash, an OOM kill, a deleted pod and a rollout all
+//! end the same way. It has no token; all it needs is ZooKeeper.
+
+mod election_nodes;
+mod health;
+mod neighbour;
+mod recover;
+mod replicas;
+mod withdrawal;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tokio::sync::watch;
+
+use self::election_nodes::{Election, ElectionNodes};
+use self::health::Status;
+use self::replicas::{Inbox, Replicas};
+use self::withdrawal::Withdrawal;
+use crate::cloud::election::{is_marathon_candidate, is_master_candidate, marathon, master};
+use crate::cloud::names::{GUARD_PORT, MARATHON_PORT, MASTER_PORT};
+use crate::runtime::shutdown;
+
+/// What stands beside this guard.
+#[derive(Debug, Subcommand)]
+pub enum Guard {
+    /// A Mesos master.
+    Master(Options),
+    /// A Marathon.
+    Marathon(Options),
+}
+
+/// Options of `guard`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Members of the ZooKeeper ensemble, `host:port` separated by commas.
+    #[arg(long)]
+    zookeeper: String,
+    /// Folder of the candidates in ZooKeeper.
+    #[arg(long)]
+    path: String,
+    /// Address of this pod, which is the neighbour's too.
+    #[arg(long, env = "POD_IP")]
+    ip: IpAddr,
+    /// What the neighbour calls itself in the election, where that is not its address.
+    #[arg(long)]
+    host: Option<String>,
+}
+
+/// Runs the guard until it is asked to end.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn run(guard: Guard) -> std::io::Result<()> {
+    let (options, port, master) = match guard {
+        Guard::Master(options) => (options, MASTER_PORT, true),
+        Guard::Marathon(options) => (options, MARATHON_PORT, false),
+    };
+    let port = u16::try_from(port).unwrap_or_default();
+    let listen = SocketAddr::new(options.ip, u16::try_from(GUARD_PORT).unwrap_or_default());
+    let neighbour = SocketAddr::new(options.ip, port);
+    let address = match &options.host {
+        Some(host) => format!("{host}:{port}"),
+        None => neighbour.to_string(),
+    };
+    let election = Election {
+        path: options.path,
+        is_candidate: if master {
+            is_master_candidate
+        } else {
+            is_marathon_candidate
+        },
+        read: if master { self::master } else { marathon },
+        address,
+    };
+    let status = Arc::new(Status::default());
+    let (nodes, follow) = ElectionNodes::new(options.zookeeper, election);
+    let inbox = Arc::new(Inbox::default());
+    let replicas = master.then(|| Arc::new(Replicas::new(neighbour, listen, inbox.clone(), nodes.peers())));
+    let withdrawal = Withdrawal::new(nodes.clone(), replicas.clone(), status.clone());
+    let (alive, life) = watch::channel(neighbour::Life::Unknown);
+    tokio::select! {
+        served = health::serve(listen, neighbour, status.clone(), replicas, inbox) => served,
+        () = follow => Ok(()),
+        () = neighbour::watch(neighbour, master, &nodes, &withdrawal, &alive, &status) => Ok(()),
+        () = withdrawal.run() => Ok(()),
+        asked = shutdown::requested() => {
+            asked?;
+            // Kubernetes asks when the neighbour has ended; what is under way is brought to its end.
+            withdrawal.finish(life).await;
+            Ok(())
+        }
+    }
+}

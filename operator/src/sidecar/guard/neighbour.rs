@@ -1,0 +1,78 @@
+//! Whether the neighbour's process lives, told by the kernel.
+//!
+//! The kernel closes a process's connections when the process ends: 7 ms after a SIGKILL (reference/measured.md).
+//! A connection that ended may also have been closed by a living neighbour, as Marathon does with idle ones; what
+//! tells is the next attempt. *Refused* is dead. *Accepted* is alive. A *reset* is a listener that is being torn
+//! down: neither yet. Silence says nothing.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::election_nodes::ElectionNodes;
+use super::health::Status;
+use super::withdrawal::Withdrawal;
+
+/// Pause between two attempts while it is neither dead nor alive.
+const DYING: Duration = Duration::from_millis(1);
+/// Pause between two attempts while it is dead.
+const DEAD: Duration = Duration::from_millis(50);
+/// How long it may take to accept. A neighbour that is stopped or overloaded is not dead.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known of the neighbour's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Nothing yet.
+    Unknown,
+    /// It accepts connections.
+    Alive,
+    /// It refused one.
+    Dead,
+}
+
+/// Watches for ever. Every candidacy of a process that is dead is given to `withdrawal`.
+///
+/// `listens_first`: whether the neighbour listens before it becomes a candidate. Then whatever has been seen before
+/// a connection is refused is of a process that is dead, also of one that died unseen. Mesos does; Marathon starts
+/// both at the same time, so only what it had when it died is surely not its successor's.
+pub async fn watch(
+    address: SocketAddr,
+    listens_first: bool,
+    nodes: &ElectionNodes,
+    withdrawal: &Withdrawal,
+    life: &watch::Sender<Life>,
+    status: &Status,
+) {
+    let mut ended = Instant::now();
+    loop {
+        let known = nodes.own();
+        match timeout(PATIENCE, TcpStream::connect(address)).await {
+            Ok(Ok(mut connection)) => {
+                life.send_replace(Life::Alive);
+                // Nothing is asked, so nothing is answered: whatever ends the read ends the connection.
+                let _ = connection.read(&mut [0; 1]).await;
+                ended = Instant::now();
+                tracing::debug!(%address, "the neighbour's connection ended");
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                let dies = *life.borrow() == Life::Alive;
+                if dies {
+                    status.death();
+                    tracing::info!(%address, "the neighbour is dead");
+                }
+                if dies || listens_first {
+                    withdrawal.doom(known, ended);
+                }
+                life.send_replace(Life::Dead);
+                sleep(DEAD).await;
+            }
+            Ok(Err(_)) | Err(_) => sleep(DYING).await,
+        }
+    }
+}

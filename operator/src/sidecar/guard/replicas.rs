@@ -1,0 +1,159 @@
+//! Which replicas of the masters' log vote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::handshake;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::recover::{ReplicaStatus, request};
+
+/// Folder below the masters' path in which their replicas announce themselves.
+pub const FOLDER: &str = "log_replicas";
+/// Time that a master has for an answer. It takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The address in a replica's announcement, `log-replica(1)@IP:PORT`.
+pub fn address(announcement: &[u8]) -> Option<SocketAddr> {
+    super::recover::sender(std::str::from_utf8(announcement).ok()?)
+}
+
+/// Where answers arrive.
+#[derive(Default)]
+pub struct Inbox {
+    answers: watch::Sender<BTreeMap<SocketAddr, (Instant, ReplicaStatus)>>,
+}
+
+impl Inbox {
+    /// Takes an answer.
+    pub fn put(&self, from: SocketAddr, status: ReplicaStatus) {
+        self.answers.send_modify(|answers| {
+            answers.insert(from, (Instant::now(), status));
+        });
+    }
+}
+
+/// The masters that can be asked.
+pub struct Replicas {
+    neighbour: SocketAddr,
+    own: SocketAddr,
+    inbox: Arc<Inbox>,
+    announced: watch::Receiver<BTreeSet<SocketAddr>>,
+}
+
+/// Whether the next leader could recover the registry now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Votes {
+    /// Replicas that vote.
+    pub voting: usize,
+    /// How many the next leader needs, by its own setting.
+    pub quorum: usize,
+}
+
+impl Votes {
+    /// Whether there are enough.
+    pub fn suffice(self) -> bool {
+        self.quorum > 0 && self.voting >= self.quorum
+    }
+}
+
+impl Replicas {
+    /// The replicas that `announced` themselves, asked by the listener at `own`, whose answers come to `inbox`.
+    pub fn new(
+        neighbour: SocketAddr,
+        own: SocketAddr,
+        inbox: Arc<Inbox>,
+        announced: watch::Receiver<BTreeSet<SocketAddr>>,
+    ) -> Self {
+        Self {
+            neighbour,
+            own,
+            inbox,
+            announced,
+        }
+    }
+
+    /// How far the neighbour's own replica is; `None` without an answer.
+    pub async fn neighbours(&self) -> Option<ReplicaStatus> {
+        self.status(self.neighbour).await
+    }
+
+    /// Asks all of them, and the masters among them how many they need. An election that begins while too few
+    /// replicas are connected is stuck until it times out after a minute (reference/measured.md, "Scaling").
+    pub async fn votes(&self) -> Votes {
+        let announced = self.announced.borrow().clone();
+        let asked = announced.iter().map(|address| async {
+            let (status, quorum) = tokio::join!(self.status(*address), quorum(*address));
+            matches!(status, Some(ReplicaStatus::Voting { .. })).then_some(quorum)
+        });
+        let voting: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        Votes {
+            voting: voting.len(),
+            // Whoever does not tell its own may need them all.
+            quorum: voting
+                .iter()
+                .map(|quorum| quorum.unwrap_or(usize::MAX))
+                .max()
+                .unwrap_or(0),
+        }
+    }
+
+    async fn status(&self, of: SocketAddr) -> Option<ReplicaStatus> {
+        let mut answers = self.inbox.answers.subscribe();
+        let asked = Instant::now();
+        let answered = async {
+            let mut connection = TcpStream::connect(of).await.ok()?;
+            let question = request(&of.to_string(), &self.own.to_string());
+            connection.write_all(question.as_bytes()).await.ok()?;
+            let answers = answers.wait_for(|all| all.get(&of).is_some_and(|(at, _)| *at >= asked));
+            answers.await.ok()?.get(&of).map(|(_, status)| *status)
+        };
+        timeout(PATIENCE, answered).await.ok()?
+    }
+}
+
+/// The quorum that a master was started with (`/flags`, Mesos src/master/http.cpp @ 0.28.1).
+async fn quorum(of: SocketAddr) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Answer {
+        flags: Flags,
+    }
+    #[derive(Deserialize)]
+    struct Flags {
+        quorum: String,
+    }
+    let body = timeout(PATIENCE, get(of, "/flags")).await.ok()?.ok()?;
+    let answer: Answer = serde_json::from_slice(&body).ok()?;
+    answer.flags.quorum.parse().ok()
+}
+
+/// Body of the answer to a GET.
+///
+/// # Errors
+/// When there is no answer, or its status is not 200.
+pub async fn get(from: SocketAddr, path: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(from).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // Ends with the answer: `sender` is dropped by then.
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(HOST, from.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("{path} answers {}", answer.status()).into());
+    }
+    Ok(answer.into_body().collect().await?.to_bytes())
+}
