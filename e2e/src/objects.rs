@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::discovery::{Discovery, Scope, verbs};
@@ -18,7 +19,7 @@ use crate::{Cloud, Cluster, Context as _, Result};
 const MENDED: Duration = Duration::from_secs(60);
 
 /// The kinds that the operator makes, configuration before what reads it.
-pub fn owned_kinds() -> [ApiResource; 8] {
+pub fn owned_kinds() -> [ApiResource; 9] {
     [
         ApiResource::erase::<ServiceAccount>(&()),
         ApiResource::erase::<Role>(&()),
@@ -27,6 +28,7 @@ pub fn owned_kinds() -> [ApiResource; 8] {
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<Deployment>(&()),
         ApiResource::erase::<DaemonSet>(&()),
+        ApiResource::erase::<PodDisruptionBudget>(&()),
         ApiResource::erase::<StatefulSet>(&()),
     ]
 }

@@ -22,8 +22,8 @@ fn configuration_that_is_deleted_comes_back_and_disturbs_nobody() -> Result {
             .filter(|o| !is_workload(o))
             .collect();
         // An account, a role and its binding, a configuration and a Service for each of three proxies, a Service
-        // for each of eight members, and ZooKeeper's configuration.
-        assert_eq!(objects.len(), 3 * 5 + 8 + 1, "{:?}", titles(&objects));
+        // for each of eight members, ZooKeeper's configuration, and a disruption budget for each kind of member.
+        assert_eq!(objects.len(), 3 * 5 + 8 + 1 + 3, "{:?}", titles(&objects));
         for object in &objects {
             let successor = object.delete_and_await_successor().await?;
             same(object, &successor, "/data");

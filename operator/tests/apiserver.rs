@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -29,6 +30,7 @@ macro_rules! for_each_kind {
         $macro::<StatefulSet>($($argument),*).await;
         $macro::<Deployment>($($argument),*).await;
         $macro::<DaemonSet>($($argument),*).await;
+        $macro::<PodDisruptionBudget>($($argument),*).await;
     };
 }
 

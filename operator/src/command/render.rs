@@ -130,6 +130,7 @@ fn render_one(cloud: &MesosCloud, options: &Render, yaml: &mut String) -> Result
         stateful_sets,
         deployments,
         daemon_sets,
+        disruption_budgets,
         ..
     } = build::build(&Inputs {
         cloud: &valid,
@@ -146,7 +147,8 @@ fn render_one(cloud: &MesosCloud, options: &Render, yaml: &mut String) -> Result
     write_all(yaml, &services)?;
     write_all(yaml, &stateful_sets)?;
     write_all(yaml, &deployments)?;
-    write_all(yaml, &daemon_sets)
+    write_all(yaml, &daemon_sets)?;
+    write_all(yaml, &disruption_budgets)
 }
 
 fn write_all<K: Resource + Serialize>(yaml: &mut String, objects: &[K]) -> Result<(), Error> {

@@ -91,7 +91,21 @@ pub async fn apply(
     each(ctx, cloud, &stores.stateful_sets, &mut resources.stateful_sets).await?;
     each(ctx, cloud, &stores.deployments, &mut resources.deployments).await?;
     each(ctx, cloud, &stores.daemon_sets, &mut resources.daemon_sets).await?;
+    each(
+        ctx,
+        cloud,
+        &stores.disruption_budgets,
+        &mut resources.disruption_budgets,
+    )
+    .await?;
 
+    orphans(
+        ctx,
+        cloud,
+        &stores.disruption_budgets,
+        &resources.disruption_budgets,
+    )
+    .await?;
     orphans(ctx, cloud, &stores.daemon_sets, &resources.daemon_sets).await?;
     orphans(ctx, cloud, &stores.deployments, &resources.deployments).await?;
     orphans(ctx, cloud, &stores.stateful_sets, &resources.stateful_sets).await?;

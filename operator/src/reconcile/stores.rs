@@ -9,6 +9,7 @@ use futures::stream::{BoxStream, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -33,6 +34,7 @@ pub struct Stores {
     pub(super) stateful_sets: Store<StatefulSet>,
     pub(super) deployments: Store<Deployment>,
     pub(super) daemon_sets: Store<DaemonSet>,
+    pub(super) disruption_budgets: Store<PodDisruptionBudget>,
     /// Kinds of which everything has been delivered.
     delivered: watch::Receiver<usize>,
 }
@@ -46,7 +48,7 @@ pub struct Streams {
 }
 
 /// Kinds that are watched.
-const KINDS: usize = 11;
+const KINDS: usize = 12;
 
 impl Stores {
     /// The stores, and the streams that fill them.
@@ -67,6 +69,7 @@ impl Stores {
             stateful_sets: owned(client, &counter, &mut touched),
             deployments: owned(client, &counter, &mut touched),
             daemon_sets: owned(client, &counter, &mut touched),
+            disruption_budgets: owned(client, &counter, &mut touched),
             delivered,
         };
         let streams = Streams {

@@ -18,6 +18,9 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
     let template = inputs.sidecar_image(&inputs.cloud.id.object(COMPONENT), |image| {
         pod_template(inputs, image)
     });
+    resources
+        .disruption_budgets
+        .push(member_set::disruption_budget(inputs, COMPONENT));
     resources.services.extend(member_set::member_services(
         inputs,
         COMPONENT,

@@ -21,6 +21,9 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
     } else {
         pod_template(inputs, None).into()
     };
+    resources
+        .disruption_budgets
+        .push(member_set::disruption_budget(inputs, COMPONENT));
     resources.services.extend(member_set::member_services(
         inputs,
         COMPONENT,

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, Service, ServicePort, ServiceSpec,
     VolumeResourceRequirements,
 };
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesoscloud_crds::spec::{Reclaim, Storage};
@@ -85,6 +86,23 @@ fn claim(inputs: &Inputs<'_>, component: Component, set: &str, storage: &Storage
                 limits: None,
             }),
             ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// One member may be absent when nodes are emptied: whoever drains them knows no quorum, and is held back here
+/// until the one that left serves again. A single member has nobody to wait for.
+pub fn disruption_budget(inputs: &Inputs<'_>, component: Component) -> PodDisruptionBudget {
+    let cloud = inputs.cloud;
+    PodDisruptionBudget {
+        metadata: metadata(cloud, component, cloud.id.object(component)),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(pod::selector(cloud, component)),
+            // A member that does not serve is no reason to keep its node.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
         }),
         status: None,
     }

@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -79,6 +80,8 @@ pub struct Resources<S = Prepared> {
     pub deployments: Vec<Deployment>,
     /// The slaves.
     pub daemon_sets: Vec<DaemonSet>,
+    /// How many members may be absent when nodes are emptied.
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
     state: PhantomData<S>,
 }
 
@@ -94,6 +97,7 @@ impl<S> Resources<S> {
             stateful_sets,
             deployments,
             daemon_sets,
+            disruption_budgets,
             state: _,
         } = self;
         Resources {
@@ -105,6 +109,7 @@ impl<S> Resources<S> {
             stateful_sets,
             deployments,
             daemon_sets,
+            disruption_budgets,
             state: PhantomData,
         }
     }
@@ -121,6 +126,7 @@ pub fn build(inputs: &Inputs<'_>) -> Resources {
         stateful_sets: Vec::new(),
         deployments: Vec::new(),
         daemon_sets: Vec::new(),
+        disruption_budgets: Vec::new(),
         state: PhantomData,
     };
     zookeeper::build(inputs, &mut resources);

@@ -127,6 +127,9 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         data: Some(files),
         ..ConfigMap::default()
     });
+    resources
+        .disruption_budgets
+        .push(member_set::disruption_budget(inputs, COMPONENT));
     resources.services.extend(member_set::member_services(
         inputs,
         COMPONENT,

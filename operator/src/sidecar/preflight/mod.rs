@@ -4,6 +4,7 @@ mod docker_wrapper;
 mod engine;
 mod failure;
 mod hostname;
+mod identity;
 mod image;
 mod registered;
 
@@ -62,6 +63,15 @@ pub struct Check {
     /// Address of the node.
     #[arg(long, env = "MESOSCLOUD_NODE_IP")]
     node_ip: Ipv4Addr,
+    /// The slave's port.
+    #[arg(long, env = "MESOS_PORT")]
+    port: u16,
+    /// What the slave offers.
+    #[arg(long, env = "MESOS_RESOURCES")]
+    resources: String,
+    /// What tells it from other slaves.
+    #[arg(long, env = "MESOS_ATTRIBUTES", default_value = "")]
+    attributes: String,
     /// The slave's hostname, when it is not to be found out.
     #[arg(long, env = "MESOSCLOUD_HOSTNAME")]
     hostname: Option<String>,
@@ -155,7 +165,33 @@ async fn check(options: &Check) -> Vec<Failure> {
     });
     println!("tasks are reached at {hostname}");
     failures.extend(put(&options.run_dir.join("hostname"), hostname.as_bytes()).err());
+    if failures.is_empty() {
+        failures.extend(take_up(options, &hostname).err());
+    }
     failures
+}
+
+/// Only when everything else is in order: whoever cannot start must not forget who he was.
+fn take_up(options: &Check, hostname: &str) -> Result<(), Failure> {
+    let Check {
+        node_ip,
+        port,
+        resources,
+        attributes,
+        ..
+    } = options;
+    let identity = format!("{hostname} {node_ip}:{port} {resources} [{attributes}]");
+    let former = identity::take_up(&options.work_dir, &identity).map_err(|e| {
+        Failure::new(
+            "PreflightFailed",
+            format!("{}: {e}", options.work_dir.display()),
+            "see the log",
+        )
+    })?;
+    if let Some(former) = former {
+        println!("this was the slave {former}; it registers as a new one: {identity}");
+    }
+    Ok(())
 }
 
 /// Writes the wrapper and removes the ghosts of the slave's previous life. Returns the gateway of Docker's own
