@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 use mesoscloud_crds::MesosCloud;
@@ -225,6 +225,15 @@ impl Cloud {
         };
         self.pod_api().delete(name, &params).await.context(name)?;
         Ok(())
+    }
+
+    /// What a container of one of its pods has logged.
+    pub async fn log(&self, pod: &str, container: &str) -> Result<String> {
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            ..LogParams::default()
+        };
+        Ok(self.pod_api().logs(pod, &params).await?)
     }
 
     /// Deletes it and waits until nothing of it is left but its disks, if they are kept.

@@ -40,15 +40,15 @@ pub async fn curl_in(pod: &Pod, url: &str) -> Result<String> {
     .await
 }
 
-/// Kills the program of a pod's main container: no signal it could handle, no order.
-pub async fn kill(pod: &Pod) -> Result {
+/// Sends a signal, such as `SIGKILL`, to the program of a pod's main container.
+pub async fn signal(pod: &Pod, signal: &str) -> Result {
     let (container, name) = main_container(pod)?;
     let kill = [
-        "ctr", "-n", "k8s.io", "task", "kill", "--signal", "SIGKILL", &container,
+        "ctr", "-n", "k8s.io", "task", "kill", "--signal", signal, &container,
     ];
     run(&kill, "")
         .await
-        .context(format!("{} of {}", name, pod.name_any()))?;
+        .context(format!("{signal} to {} of {}", name, pod.name_any()))?;
     Ok(())
 }
 

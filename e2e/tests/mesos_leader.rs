@@ -124,7 +124,7 @@ async fn strike(cloud: &Cloud, blow: Blow) -> Result {
             ONE_GONE
         }
         Blow::ProcessKilled => {
-            node::kill(&cloud.pod_api().get(&old.name).await?).await?;
+            node::signal(&cloud.pod_api().get(&old.name).await?, "SIGKILL").await?;
             ONE_GONE
         }
         Blow::AllRestarted => {

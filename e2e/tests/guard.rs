@@ -1,0 +1,202 @@
+//! Proves that the guard withdraws a dead neighbour's candidacy, whatever it died of, and nobody else's ever: the
+//! next leader answers before the dead one's session in ZooKeeper could have ended.
+
+use std::time::Duration;
+
+use mesoscloud_e2e::cloud::pod_address;
+use mesoscloud_e2e::load::{Leader, Load};
+use mesoscloud_e2e::marathon::eventually;
+use mesoscloud_e2e::{Cloud, Context as _, MESOS, Result, node, test};
+
+/// A session of 4 s ends at the earliest 2.7 s after its client's death (reference/reliability-performance.md,
+/// section 3). Whoever is replaced sooner had its candidacy withdrawn.
+const SESSION: Duration = Duration::from_millis(2700);
+/// Longest wait for the next leader; one that comes so late is late.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_leader_that_is_killed() -> Result {
+    leader_dies("guard_killed", async |cloud, name| {
+        node::signal(&cloud.pod_api().get(name).await?, "SIGKILL").await
+    })
+}
+
+#[test]
+fn a_leader_that_is_asked_to_end() -> Result {
+    leader_dies("guard_terminated", async |cloud, name| {
+        node::signal(&cloud.pod_api().get(name).await?, "SIGTERM").await
+    })
+}
+
+#[test]
+fn a_leader_whose_pod_is_deleted() -> Result {
+    leader_dies("guard_pod_deleted", async |cloud, name| {
+        cloud.delete_pod(name, false).await
+    })
+}
+
+#[test]
+fn a_leader_whose_pod_is_deleted_by_force() -> Result {
+    leader_dies("guard_pod_forced", async |cloud, name| {
+        cloud.delete_pod(name, true).await
+    })
+}
+
+#[test]
+fn a_standby_that_is_killed_costs_nothing() -> Result {
+    test("guard_standby", async |scene| {
+        let cloud = scene.sample().await?;
+        let load = Load::start(MESOS, &cloud.name);
+        let leader = load.usual().await?;
+        let standby = standby(&cloud, &leader).await?;
+        let before = Counts::of(&cloud, &standby).await?;
+        node::signal(&cloud.pod_api().get(&standby).await?, "SIGKILL").await?;
+        eventually("its candidacy is withdrawn", async || {
+            let now = Counts::of(&cloud, &standby).await?;
+            let done = now.deaths == before.deaths + 1 && now.withdrawn == before.withdrawn + 1;
+            Ok(done.then_some(()).ok_or(format!("{now:?}")))
+        })
+        .await?;
+        cloud.settled().await?;
+        let report = load.stop().await?;
+        let others = report.samples.iter().filter(|s| s.leader() != Some(&leader));
+        assert_eq!(others.count(), 0, "{report}");
+        Ok(())
+    })
+}
+
+/// Silence is no death: a leader that stands still for a while still leads afterwards.
+#[test]
+fn a_leader_that_is_paused_keeps_its_candidacy() -> Result {
+    test("guard_paused", async |scene| {
+        let cloud = scene.sample().await?;
+        let load = Load::start(MESOS, &cloud.name);
+        let leader = load.usual().await?;
+        let pod = cloud.pod_api().get(&leader.name).await?;
+        let before = Counts::of(&cloud, &leader.name).await?;
+        node::signal(&pod, "SIGSTOP").await?;
+        // Well below the session, beyond which ZooKeeper itself takes it for dead.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        node::signal(&pod, "SIGCONT").await?;
+        cloud.settled().await?;
+        let after = Counts::of(&cloud, &leader.name).await?;
+        assert_eq!(after, before);
+        let again = Load::start(MESOS, &cloud.name);
+        assert_eq!(again.usual().await?, leader);
+        again.stop().await?;
+        let report = load.stop().await?;
+        assert!(report.wrong().is_empty(), "{report}");
+        Ok(())
+    })
+}
+
+/// With one replica silent, the other two are the quorum: a leader that dies then is withdrawn only when its own
+/// replica is back, for an election without a quorum would stand still for a minute.
+#[test]
+fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
+    test("guard_quorum", async |scene| {
+        let cloud = scene.sample().await?;
+        // In a new pod the container's first restart is not put off.
+        for master in cloud.pods(Some("master")).await? {
+            cloud
+                .delete_pod(&kube::ResourceExt::name_any(&master), false)
+                .await?;
+        }
+        cloud.settled().await?;
+        let load = Load::start(MESOS, &cloud.name);
+        let old = load.usual().await?;
+        let silent = cloud.pod_api().get(&standby(&cloud, &old).await?).await?;
+        node::signal(&silent, "SIGSTOP").await?;
+        node::signal(&cloud.pod_api().get(&old.name).await?, "SIGKILL").await?;
+        let next = load.another(&old, PATIENCE).await;
+        node::signal(&silent, "SIGCONT").await?;
+        let new = next?;
+        println!("{} -> {}", old.name, new.name);
+        let log = cloud.log(&old.name, "guard").await?;
+        assert!(log.contains("too few replicas vote"), "{log}");
+        cloud.settled().await?;
+        let report = load.stop().await?;
+        assert!(report.wrong().is_empty(), "{report}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_leading_marathon_that_is_killed() -> Result {
+    test("guard_marathon", async |scene| {
+        let cloud = scene.sample().await?;
+        let status = cloud.settled().await?;
+        let old = status.leaders.marathon.context("no Marathon leads")?.name;
+        let before = Counts::of(&cloud, &old).await?;
+        node::signal(&cloud.pod_api().get(&old).await?, "SIGKILL").await?;
+        eventually("its candidacy is withdrawn", async || {
+            let now = Counts::of(&cloud, &old).await?;
+            let done = now.deaths == before.deaths + 1 && now.withdrawn == before.withdrawn + 1;
+            Ok(done.then_some(()).ok_or(format!("{now:?}")))
+        })
+        .await?;
+        let status = cloud.settled().await?;
+        assert_ne!(status.leaders.marathon.context("no Marathon leads")?.name, old);
+        // Its successor in the same pod has a candidacy of its own, which stays.
+        let after = Counts::of(&cloud, &old).await?;
+        assert_eq!(after.withdrawn, before.withdrawn + 1);
+        Ok(())
+    })
+}
+
+/// The leader dies by `blow`, under load; another answers sooner than without a guard.
+fn leader_dies(name: &str, blow: impl AsyncFnOnce(&Cloud, &str) -> Result) -> Result {
+    test(name, async |scene| {
+        let cloud = scene.sample().await?;
+        let count = cloud.pods(None).await?.len();
+        let load = Load::start(MESOS, &cloud.name);
+        let old = load.usual().await?;
+        let struck = load.now();
+        blow(&cloud, &old.name).await?;
+        let new = load.another(&old, PATIENCE).await?;
+        cloud.pods_ready(count).await?;
+        let report = load.stop().await?;
+        let back = report.next_leader(&old).context("nobody answered")?;
+        let gap = back.saturating_sub(struck);
+        println!("{} -> {} after {gap:.3?}; {report}", old.name, new.name);
+        assert!(
+            gap < SESSION,
+            "{gap:?}: its candidacy went with its session, not before"
+        );
+        assert!(report.wrong().is_empty(), "{report}");
+        cloud.settled().await?;
+        Ok(())
+    })
+}
+
+async fn standby(cloud: &Cloud, leader: &Leader) -> Result<String> {
+    let masters = cloud.pods(Some("master")).await?;
+    let mut names = masters.iter().map(kube::ResourceExt::name_any);
+    names.find(|name| *name != leader.name).context("no standby")
+}
+
+/// What a guard has seen and done.
+#[derive(Debug, PartialEq, Eq)]
+struct Counts {
+    deaths: u64,
+    withdrawn: u64,
+}
+
+impl Counts {
+    /// As the guard beside this member tells it.
+    async fn of(cloud: &Cloud, member: &str) -> Result<Self> {
+        let address = pod_address(&cloud.pod_api().get(member).await?)?;
+        let metrics = node::curl(&format!("http://{address}:9103/metrics")).await?;
+        let count = |name: &str| {
+            let mut lines = metrics.lines();
+            let value = lines.find_map(|line| line.strip_prefix(&format!("mesoscloud_guard_{name} ")));
+            value
+                .and_then(|value| value.parse().ok())
+                .context(format!("no {name}"))
+        };
+        Ok(Self {
+            deaths: count("neighbour_deaths_total")?,
+            withdrawn: count("withdrawn_total")?,
+        })
+    }
+}
