@@ -10,7 +10,7 @@ CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscl
 # What the testbed made because the machine had none: kubectl, kind, docker.
 export PATH := $(CACHE)/bin:$(PATH)
 KUBECTL := kubectl --context kind-mesoscloud
-SAMPLE := manifests/samples/cluster.yaml
+SAMPLE := manifests/cluster.yaml
 
 help: ## Show this help
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16

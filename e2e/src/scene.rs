@@ -66,7 +66,7 @@ impl Scene {
     pub async fn sample(&self) -> Result<Cloud> {
         let cloud = Cloud::new(&self.cluster, SAMPLE_NAMESPACE, SAMPLE_NAME);
         if cloud.api().get_opt(SAMPLE_NAME).await?.is_none() {
-            let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples/cluster.yaml");
+            let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/cluster.yaml");
             let applied = command::kubectl(&["apply", "-f", &sample.to_string_lossy()], "").await?;
             applied
                 .status

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use k8s_openapi::Resource;
+use kube::{Resource, ResourceExt as _};
 use mesoscloud_crds::MesosCloud;
 use mesoscloud_crds::status::Leaders;
 use serde::{Deserialize as _, Serialize};
@@ -151,10 +151,13 @@ fn render_one(cloud: &MesosCloud, options: &Render, yaml: &mut String) -> Result
     write_all(yaml, &disruption_budgets)
 }
 
-fn write_all<K: Resource + Serialize>(yaml: &mut String, objects: &[K]) -> Result<(), Error> {
+fn write_all<K: Resource + Serialize + Clone>(yaml: &mut String, objects: &[K]) -> Result<(), Error> {
     for object in objects {
+        let mut object = object.clone();
+        // Their owner is known only to a cluster.
+        object.owner_references_mut().clear();
         yaml.push_str("---\n");
-        yaml.push_str(&serde_yaml_ng::to_string(object)?);
+        yaml.push_str(&serde_yaml_ng::to_string(&object)?);
     }
     Ok(())
 }
