@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down check test docs clean
+.PHONY: help up down check test bench-failover docs clean
 
 TESTBED := e2e/testbed
 CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscloud)
@@ -13,7 +13,7 @@ KUBECTL := kubectl --context kind-mesoscloud
 SAMPLE := manifests/cluster.yaml
 
 help: ## Show this help
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 up: ## A running cloud: kind cluster, operator and sample, raised as far as they are missing
 	@$(TESTBED)/up operator
@@ -49,6 +49,9 @@ test: ## Everything: what `check` does, and the end-to-end tests on a cluster ra
 	cargo test --workspace --exclude mesoscloud-e2e --no-fail-fast
 	$(MAKE) --no-print-directory up
 	cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
+
+bench-failover: up ## How long nobody answers when a leader dies; about half an hour
+	@cargo run --release -p mesoscloud-e2e --bin bench-failover
 
 docs: ## Write anew what is generated from the types
 	UPDATE_GENERATED=1 cargo test -p mesoscloud-crds --test generated

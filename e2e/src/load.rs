@@ -10,17 +10,34 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::{Answer, Connection, get};
-use crate::{Error, Result};
+use crate::{Error, MESOS, Result};
 
-/// Pause between two requests that each come on a connection of their own: 50 a second.
-const FRESH: Duration = Duration::from_millis(20);
+/// Usual pause between two requests that each come on a connection of their own: 50 a second.
+pub const FRESH: Duration = Duration::from_millis(20);
 /// Pause between two requests on the connection that is kept.
 const KEPT: Duration = Duration::from_millis(100);
 /// Requests that wait for their answers at the same time, at most.
 const WAITING: usize = 500;
 /// No load lasts longer.
 const LONGEST: Duration = Duration::from_secs(300);
-const PATH: &str = "/state.json";
+
+/// Whom a load asks.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Where the proxy listens.
+    pub address: &'static str,
+    /// What it is asked for.
+    pub path: &'static str,
+    /// Says who answered, of the cloud with this name.
+    pub judge: fn(&Answer, &str) -> Outcome,
+}
+
+/// The proxy of Mesos: its state tells which master answered.
+pub const MESOS_PROXY: Target = Target {
+    address: MESOS,
+    path: "/state.json",
+    judge,
+};
 
 /// A leading master.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +83,8 @@ impl Sample {
         }
     }
 
-    fn is_lost(&self) -> bool {
+    /// Whether nobody answered.
+    pub fn is_lost(&self) -> bool {
         matches!(self.outcome, Outcome::Unavailable | Outcome::Broken(_))
     }
 }
@@ -80,13 +98,19 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts both clients on the proxy of the cloud with this name.
-    pub fn start(address: &'static str, cloud: &str) -> Self {
+    /// Starts both clients on the proxy of Mesos of the cloud with this name.
+    pub fn start(cloud: &str) -> Self {
+        Self::on(MESOS_PROXY, FRESH, cloud)
+    }
+
+    /// Starts both clients on a proxy; `pace` is the pause between two requests on connections of their own.
+    pub fn on(target: Target, pace: Duration, cloud: &str) -> Self {
         let (stop, stopped) = watch::channel(false);
         let log = Log {
             began: Instant::now(),
             samples: Arc::default(),
             cloud: cloud.to_owned(),
+            target,
             kept: false,
         };
         let own = Log {
@@ -95,8 +119,8 @@ impl Load {
         };
         let (began, samples) = (log.began, log.samples.clone());
         let mut clients = JoinSet::new();
-        clients.spawn(fresh(address, log, stopped.clone()));
-        clients.spawn(kept(address, own, stopped));
+        clients.spawn(fresh(pace, log, stopped.clone()));
+        clients.spawn(kept(own, stopped));
         Self {
             began,
             samples,
@@ -152,7 +176,7 @@ impl Load {
                 return Ok(found);
             }
         }
-        let report = Report::of(&self.samples);
+        let report = Report::of(self.began, &self.samples);
         Err(Error::new(format!(
             "within {patience:?} it did not come about that {what}: {report}"
         )))
@@ -164,7 +188,7 @@ impl Load {
         while let Some(ended) = self.clients.join_next().await {
             ended?;
         }
-        Ok(Report::of(&self.samples))
+        Ok(Report::of(self.began, &self.samples))
     }
 }
 
@@ -174,13 +198,14 @@ struct Log {
     began: Instant,
     samples: Arc<Mutex<Vec<Sample>>>,
     cloud: String,
+    target: Target,
     kept: bool,
 }
 
 impl Log {
     fn note(&self, sent: Instant, answer: &Result<Answer>) {
         let outcome = match answer {
-            Ok(answer) => judge(answer, &self.cloud),
+            Ok(answer) => (self.target.judge)(answer, &self.cloud),
             Err(error) => Outcome::Broken(error.to_string()),
         };
         let sample = Sample {
@@ -196,8 +221,8 @@ impl Log {
     }
 }
 
-async fn fresh(address: &'static str, log: Log, mut stopped: watch::Receiver<bool>) {
-    let mut tick = interval(FRESH);
+async fn fresh(pace: Duration, log: Log, mut stopped: watch::Receiver<bool>) {
+    let mut tick = interval(pace);
     let waiting = Arc::new(Semaphore::new(WAITING));
     let mut requests = JoinSet::new();
     while log.began.elapsed() < LONGEST {
@@ -212,14 +237,14 @@ async fn fresh(address: &'static str, log: Log, mut stopped: watch::Receiver<boo
         let log = log.clone();
         requests.spawn(async move {
             let sent = Instant::now();
-            log.note(sent, &get(address, PATH).await);
+            log.note(sent, &get(log.target.address, log.target.path).await);
             drop(place);
         });
     }
     while requests.join_next().await.is_some() {}
 }
 
-async fn kept(address: &'static str, log: Log, mut stopped: watch::Receiver<bool>) {
+async fn kept(log: Log, mut stopped: watch::Receiver<bool>) {
     let mut tick = interval(KEPT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connection = None;
@@ -232,9 +257,9 @@ async fn kept(address: &'static str, log: Log, mut stopped: watch::Receiver<bool
         let answer = async {
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => Connection::open(address).await?,
+                None => Connection::open(log.target.address).await?,
             };
-            let answer = open.send("GET", PATH, None).await?;
+            let answer = open.send("GET", log.target.path, None).await?;
             // HAProxy closes after an error page of its own.
             connection = (answer.header("connection") != "close").then_some(open);
             Ok(answer)
@@ -269,13 +294,16 @@ pub fn judge(answer: &Answer, cloud: &str) -> Outcome {
 /// What came of a load.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// When the load began.
+    pub began: Instant,
     /// Every request, in the order in which they were over.
     pub samples: Vec<Sample>,
 }
 
 impl Report {
-    fn of(samples: &Mutex<Vec<Sample>>) -> Self {
+    fn of(began: Instant, samples: &Mutex<Vec<Sample>>) -> Self {
         Self {
+            began,
             samples: samples.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -295,6 +323,28 @@ impl Report {
             .iter()
             .filter(|s| s.leader().is_some_and(|l| l.pid != old.pid));
         answers.next().map(|s| s.over)
+    }
+
+    /// When `leader` last answered.
+    pub fn last_answer(&self, leader: &Leader) -> Option<Duration> {
+        let answers = self.samples.iter().filter(|s| s.leader() == Some(leader));
+        answers.map(|s| s.over).max()
+    }
+
+    /// How often the leader changed, by the answers in the order of their requests.
+    pub fn changes(&self) -> usize {
+        let mut answered: Vec<_> = self.samples.iter().filter(|s| s.leader().is_some()).collect();
+        answered.sort_by_key(|s| s.over);
+        let mut leaders: Vec<_> = answered.iter().filter_map(|s| s.leader()).collect();
+        leaders.dedup();
+        leaders.len().saturating_sub(1)
+    }
+
+    /// The longest that an answered request took.
+    pub fn slowest(&self) -> Duration {
+        let answered = self.samples.iter().filter(|s| s.leader().is_some());
+        let times = answered.map(|s| s.over.saturating_sub(s.sent));
+        times.max().unwrap_or_default()
     }
 
     /// Requests that nobody answered although they were over before `from` or sent after `to`.

@@ -1,8 +1,15 @@
 //! The node, entered through Docker: from there, addresses of pods and Services can be reached.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::cloud::container_statuses;
 use crate::{Context as _, Result, command};
 
 /// The container that is the node.
@@ -40,16 +47,49 @@ pub async fn curl_in(pod: &Pod, url: &str) -> Result<String> {
     .await
 }
 
-/// Sends a signal, such as `SIGKILL`, to the program of a pod's main container.
+/// Sends a signal, such as `SIGKILL`, to every process of a pod's main container: the first is often an init.
 pub async fn signal(pod: &Pod, signal: &str) -> Result {
     let (container, name) = main_container(pod)?;
     let kill = [
-        "ctr", "-n", "k8s.io", "task", "kill", "--signal", signal, &container,
+        "ctr", "-n", "k8s.io", "task", "kill", "--all", "--signal", signal, &container,
     ];
     run(&kill, "")
         .await
         .context(format!("{signal} to {} of {}", name, pod.name_any()))?;
     Ok(())
+}
+
+/// A SIGKILL that waits for nothing but a line on its input, so that nothing comes between decision and death.
+pub struct Armed(Child);
+
+/// Prepares the killing of a process of the node.
+pub async fn arm(pid: &str) -> Result<Armed> {
+    let script = format!("echo armed; read -r line; date +%s.%N; kill -9 {pid}");
+    let mut child = Command::new("docker")
+        .args(["exec", "-i", NODE, "sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut said = [0; 6];
+    let stdout = child.stdout.as_mut().context("no output")?;
+    stdout.read_exact(&mut said).await?;
+    (&said == b"armed\n").then_some(()).context("not armed")?;
+    Ok(Armed(child))
+}
+
+impl Armed {
+    /// Kills. Returns when, by the clock that the machine and its containers share, taken just before the signal.
+    pub async fn fire(mut self) -> Result<SystemTime> {
+        let mut stdin = self.0.stdin.take().context("no input")?;
+        stdin.write_all(b"now\n").await?;
+        let output = timeout(Duration::from_secs(60), self.0.wait_with_output()).await??;
+        (output.status.success())
+            .then_some(())
+            .context("it could not be killed")?;
+        let seconds: f64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
+    }
 }
 
 /// Gives an image of the node another name.
@@ -80,6 +120,17 @@ pub fn main_container(pod: &Pod) -> Result<(String, String)> {
         .as_ref()
         .and_then(|s| s.container_statuses.as_ref()?.first());
     let status = status.context(format!("{} has no container", pod.name_any()))?;
+    Ok((id_of(pod, status)?, status.name.clone()))
+}
+
+/// Id of a pod's container with this name, a sidecar too.
+pub fn container(pod: &Pod, name: &str) -> Result<String> {
+    let mut statuses = container_statuses(pod);
+    let status = statuses.find(|status| status.name == name);
+    id_of(pod, status.context(format!("{} has no {name}", pod.name_any()))?)
+}
+
+fn id_of(pod: &Pod, status: &ContainerStatus) -> Result<String> {
     let id = status
         .container_id
         .as_deref()
@@ -89,5 +140,5 @@ pub fn main_container(pod: &Pod) -> Result<(String, String)> {
         status.name,
         pod.name_any()
     ))?;
-    Ok((id.to_owned(), status.name.clone()))
+    Ok(id.to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesoscloud_e2e::cloud::pod_address;
 use mesoscloud_e2e::load::{Leader, Load};
 use mesoscloud_e2e::marathon::eventually;
-use mesoscloud_e2e::{Cloud, Context as _, MESOS, Result, node, test};
+use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 
 /// A session of 4 s ends at the earliest 2.7 s after its client's death (reference/reliability-performance.md,
 /// section 3). Whoever is replaced sooner had its candidacy withdrawn.
@@ -46,7 +46,7 @@ fn a_leader_whose_pod_is_deleted_by_force() -> Result {
 fn a_standby_that_is_killed_costs_nothing() -> Result {
     test("guard_standby", async |scene| {
         let cloud = scene.sample().await?;
-        let load = Load::start(MESOS, &cloud.name);
+        let load = Load::start(&cloud.name);
         let leader = load.usual().await?;
         let standby = standby(&cloud, &leader).await?;
         let before = Counts::of(&cloud, &standby).await?;
@@ -70,7 +70,7 @@ fn a_standby_that_is_killed_costs_nothing() -> Result {
 fn a_leader_that_is_paused_keeps_its_candidacy() -> Result {
     test("guard_paused", async |scene| {
         let cloud = scene.sample().await?;
-        let load = Load::start(MESOS, &cloud.name);
+        let load = Load::start(&cloud.name);
         let leader = load.usual().await?;
         let pod = cloud.pod_api().get(&leader.name).await?;
         let before = Counts::of(&cloud, &leader.name).await?;
@@ -81,7 +81,7 @@ fn a_leader_that_is_paused_keeps_its_candidacy() -> Result {
         cloud.settled().await?;
         let after = Counts::of(&cloud, &leader.name).await?;
         assert_eq!(after, before);
-        let again = Load::start(MESOS, &cloud.name);
+        let again = Load::start(&cloud.name);
         assert_eq!(again.usual().await?, leader);
         again.stop().await?;
         let report = load.stop().await?;
@@ -103,7 +103,7 @@ fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
                 .await?;
         }
         cloud.settled().await?;
-        let load = Load::start(MESOS, &cloud.name);
+        let load = Load::start(&cloud.name);
         let old = load.usual().await?;
         let silent = cloud.pod_api().get(&standby(&cloud, &old).await?).await?;
         node::signal(&silent, "SIGSTOP").await?;
@@ -149,7 +149,7 @@ fn leader_dies(name: &str, blow: impl AsyncFnOnce(&Cloud, &str) -> Result) -> Re
     test(name, async |scene| {
         let cloud = scene.sample().await?;
         let count = cloud.pods(None).await?.len();
-        let load = Load::start(MESOS, &cloud.name);
+        let load = Load::start(&cloud.name);
         let old = load.usual().await?;
         let struck = load.now();
         blow(&cloud, &old.name).await?;

@@ -114,7 +114,7 @@ async fn strike(cloud: &Cloud, blow: Blow) -> Result {
         .map(kube::ResourceExt::name_any)
         .collect();
     let count = cloud.pods(None).await?.len();
-    let load = Load::start(MESOS, &cloud.name);
+    let load = Load::start(&cloud.name);
     let old = load.usual().await?;
 
     let struck = load.now();

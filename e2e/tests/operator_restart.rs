@@ -3,18 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::process::Stdio;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::runtime::watcher;
 use mesoscloud_e2e::cloud::small;
+use mesoscloud_e2e::node::Armed;
 use mesoscloud_e2e::operator::mends;
 use mesoscloud_e2e::{Cloud, Context as _, Result, Scene, node, operator, test};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +45,7 @@ fn killed_in_the_middle_of_a_creation_it_arrives_at_the_same_end() -> Result {
             Ok::<_, watcher::Error>(())
         };
         timeout(PATIENCE, first).await??;
-        fire(killing).await?;
+        killing.fire().await?;
         let made = cloud.objects().await?.len();
         println!("killed after {made} of {} objects", undisturbed.len());
         assert!(
@@ -73,7 +71,7 @@ fn killed_beside_a_ready_cloud_it_disturbs_no_pod() -> Result {
     test("operator_killed_ready", async |scene| {
         let cloud = scene.sample().await?;
         let lives = cloud.lives().await?;
-        fire(armed(scene).await?).await?;
+        armed(scene).await?.fire().await?;
         mends(&cloud).await?;
         cloud.settled().await?;
         assert_eq!(cloud.lives().await?, lives);
@@ -101,38 +99,10 @@ fn upgraded_beside_a_ready_cloud_it_disturbs_no_pod() -> Result {
     })
 }
 
-/// A `kill -9` of the operator's process that waits for nothing but a line on its input.
-async fn armed(scene: &Scene) -> Result<Child> {
+/// The operator's process, about to be killed.
+async fn armed(scene: &Scene) -> Result<Armed> {
     let (container, _) = node::main_container(&operator::pod(&scene.cluster).await?)?;
-    let pid = node::pid(&container).await?;
-    let script = format!("echo armed; read -r line; kill -9 {pid}");
-    let mut child = Command::new("docker")
-        .args(["exec", "-i", "mesoscloud-control-plane", "sh", "-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let stdout = child.stdout.as_mut().context("no output")?;
-    let mut said = [0; 6];
-    tokio::io::AsyncReadExt::read_exact(stdout, &mut said).await?;
-    assert_eq!(&said, b"armed\n");
-    Ok(child)
-}
-
-/// Has the armed process killed, and waits until that is done.
-async fn fire(mut armed: Child) -> Result {
-    armed
-        .stdin
-        .take()
-        .context("no input")?
-        .write_all(b"now\n")
-        .await?;
-    let status = timeout(PATIENCE, armed.wait()).await??;
-    assert!(
-        status.success(),
-        "the operator's process could not be killed: {status}"
-    );
-    Ok(())
+    node::arm(&node::pid(&container).await?).await
 }
 
 /// What the operator wrote, without what differs from creation to creation.

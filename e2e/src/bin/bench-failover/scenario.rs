@@ -1,0 +1,247 @@
+//! The ways in which a leader goes, and what is different about the cloud while it does.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use mesoscloud_e2e::http::Answer;
+use mesoscloud_e2e::load::{Leader, Load, MESOS_PROXY, Outcome, Target};
+use mesoscloud_e2e::{Cloud, Context as _, MARATHON, Result, operator};
+use serde_json::{Value, json};
+
+use crate::blow;
+use crate::stages::{Stages, Watch};
+
+/// Pause between two requests on connections of their own.
+const PACE: Duration = Duration::from_millis(5);
+/// How long the load goes on after the next leader has answered.
+const AFTER: Duration = Duration::from_secs(2);
+/// Longest wait for the next leader; with the usual settings of ZooKeeper it takes up to 13 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// SIGKILL of the leading master.
+    Killed,
+    /// Its pod is deleted.
+    Deleted,
+    /// Its pod is deleted with `--force`.
+    Forced,
+    /// SIGKILL while no operator runs.
+    WithoutOperator,
+    /// SIGKILL while the agent beside HAProxy is dead.
+    WithoutAgent,
+    /// SIGKILL without guards.
+    WithoutGuard,
+    /// SIGKILL without guards, with the session that ZooKeeper grants by default, and nothing but HAProxy's checks.
+    Plain,
+    /// All three masters are rolled.
+    Rollout,
+    /// SIGKILL of the leading Marathon.
+    Marathon,
+}
+
+/// What was measured of one scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// From the death to the next leader's first answer, of each run, in seconds.
+    pub seconds: Vec<f64>,
+    /// Requests sent.
+    pub requests: usize,
+    /// Of those, unanswered: a 503 or a broken connection.
+    pub failed: usize,
+    /// Of those, answered by somebody who does not lead.
+    pub wrong: usize,
+    /// Slowest answered request, in seconds.
+    pub slowest: f64,
+    /// Changes of leader, over all runs.
+    pub changes: usize,
+    /// Where the time went.
+    pub stages: Stages,
+}
+
+impl Scenario {
+    /// Every scenario; those that change the cloud's settings, and are slow, come last.
+    pub const ALL: [Self; 9] = [
+        Self::Killed,
+        Self::Deleted,
+        Self::Forced,
+        Self::WithoutOperator,
+        Self::WithoutAgent,
+        Self::Marathon,
+        Self::Rollout,
+        Self::WithoutGuard,
+        Self::Plain,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Deleted => "pod-deleted",
+            Self::Forced => "pod-forced",
+            Self::WithoutOperator => "without-operator",
+            Self::WithoutAgent => "without-agent",
+            Self::WithoutGuard => "without-guard",
+            Self::Plain => "plain",
+            Self::Rollout => "rollout",
+            Self::Marathon => "marathon",
+        }
+    }
+
+    /// What happens in it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Killed => "SIGKILL of the leading master",
+            Self::Deleted => "the leading master's pod is deleted",
+            Self::Forced => "the leading master's pod is deleted with --force",
+            Self::WithoutOperator => "SIGKILL of the leading master, no operator running",
+            Self::WithoutAgent => "SIGKILL of the leading master, proxy-agent stopped",
+            Self::WithoutGuard => "SIGKILL of the leading master, no guard",
+            Self::Plain => {
+                "SIGKILL of the leading master, no guard, ZooKeeper as it comes, leader found by HAProxy's checks"
+            }
+            Self::Rollout => "all three masters replaced by a change of their spec",
+            Self::Marathon => "SIGKILL of the leading Marathon",
+        }
+    }
+
+    /// How often it is run, when the fast ones are run `runs` times.
+    pub fn runs(self, runs: usize) -> usize {
+        match self {
+            Self::Plain | Self::Rollout => runs.min(3),
+            _ => runs,
+        }
+    }
+
+    fn target(self) -> Target {
+        match self {
+            Self::Marathon => Target {
+                address: MARATHON,
+                path: "/v2/leader",
+                judge: marathon,
+            },
+            _ => MESOS_PROXY,
+        }
+    }
+
+    /// Settings of the cloud while it lasts.
+    fn settings(self) -> Option<Value> {
+        match self {
+            Self::WithoutGuard => Some(json!({"masters": {"guard": false}})),
+            Self::Plain => Some(json!({
+                "masters": {"guard": false},
+                "zookeeper": {"tickTime": 2000, "maxSessionTimeout": 40000}
+            })),
+            _ => None,
+        }
+    }
+
+    /// Runs it.
+    pub async fn measure(self, cloud: &Cloud, runs: usize) -> Result<Measured> {
+        if let Some(settings) = self.settings() {
+            cloud.change(&settings, false).await?;
+        }
+        cloud.settled().await?;
+        if self == Self::WithoutOperator {
+            operator::scale(&cloud.cluster, 0).await?;
+        }
+        let mut measured = Measured::default();
+        for run in 1..=runs {
+            let seconds = self.once(cloud, run, &mut measured).await?;
+            println!("  {run:2}: {seconds:.3} s");
+            measured.seconds.push(seconds);
+        }
+        Ok(measured)
+    }
+
+    async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
+        let count = cloud.pods(None).await?.len();
+        cloud.pods_ready(count).await?;
+        let stopped = match self {
+            Self::WithoutAgent | Self::Plain => Some(blow::stop_agent(cloud).await?),
+            _ => None,
+        };
+        let load = Load::on(self.target(), PACE, &cloud.name);
+        // The clock of the machine and the one of the load, at the same moment.
+        let clocks = (SystemTime::now(), Instant::now());
+        let old = load.usual().await?;
+        let watch = match self {
+            Self::Killed => Some(Watch::start(cloud).await?),
+            _ => None,
+        };
+        let death = self.strike(cloud, &old, run).await?;
+        load.another(&old, PATIENCE).await?;
+        if self == Self::Rollout {
+            cloud.settled().await?;
+        }
+        tokio::time::sleep(AFTER).await;
+        let report = load.stop().await?;
+        if let Some(stopped) = stopped {
+            stopped.resume().await?;
+        }
+        let began = clocks.0 - clocks.1.duration_since(report.began);
+        let answered = report.next_leader(&old).context("nobody answered")?;
+        let death = match death {
+            Some(death) => death.duration_since(began)?,
+            // A pod that is deleted goes on for a while: it is dead when it has answered for the last time.
+            None => report.last_answer(&old).context("it never answered")?,
+        };
+        if let Some(watch) = watch {
+            let death = began + death;
+            let answered = began + answered;
+            measured
+                .stages
+                .add(watch.stop(cloud, &old.name, death, answered).await?);
+        }
+        measured.requests += report.samples.len();
+        measured.failed += report.samples.iter().filter(|s| s.is_lost()).count();
+        measured.wrong += report.wrong().len();
+        measured.changes += report.changes();
+        measured.slowest = measured.slowest.max(report.slowest().as_secs_f64());
+        for sample in report.wrong() {
+            println!("  wrong: {sample:?}");
+        }
+        Ok(answered.saturating_sub(death).as_secs_f64())
+    }
+
+    /// Returns the moment of death, where it is known.
+    async fn strike(self, cloud: &Cloud, leader: &Leader, run: usize) -> Result<Option<SystemTime>> {
+        match self {
+            Self::Deleted => cloud.delete_pod(&leader.name, false).await?,
+            Self::Forced => cloud.delete_pod(&leader.name, true).await?,
+            Self::Rollout => {
+                // A variable that Mesos does not know changes nothing but the template.
+                let env = json!([{"name": "BENCH_ROLLOUT", "value": run.to_string()}]);
+                cloud.change(&json!({"masters": {"env": env}}), false).await?;
+            }
+            _ => return Ok(Some(blow::kill(cloud, &leader.name).await?)),
+        }
+        Ok(None)
+    }
+}
+
+/// Brings the cloud back to what the sample is.
+pub async fn restore(cloud: &Cloud) -> Result {
+    operator::scale(&cloud.cluster, 1).await?;
+    let sample = json!({
+        "masters": {"guard": null, "env": null},
+        "zookeeper": {"tickTime": null, "maxSessionTimeout": null}
+    });
+    cloud.change(&sample, false).await?;
+    cloud.settled().await?;
+    Ok(())
+}
+
+/// Marathon's leader is what it calls itself, and one that leads does so whoever asked it.
+fn marathon(answer: &Answer, _: &str) -> Outcome {
+    match answer.status {
+        200 => {
+            let leader = answer.json()["leader"].as_str().unwrap_or_default().to_owned();
+            let name = leader.split('.').next().unwrap_or_default().to_owned();
+            Outcome::Leader(Leader { name, pid: leader })
+        }
+        // No leader: of all answers the honest one.
+        404 | 502 | 503 => Outcome::Unavailable,
+        status => Outcome::Wrong(format!("status {status}")),
+    }
+}
