@@ -37,8 +37,6 @@ pub mod reason {
     pub const HOST_PORT_CONFLICT: &str = "HostPortConflict";
     /// Storage was enlarged but its class does not grow volumes.
     pub const VOLUME_EXPANSION_UNSUPPORTED: &str = "VolumeExpansionUnsupported";
-    /// A change of the number of members that this version does not carry out.
-    pub const SCALING_UNSUPPORTED: &str = "ScalingUnsupported";
     /// The API server refused an object of the cloud.
     pub const APPLY_FAILED: &str = "ApplyFailed";
     /// An image cannot be pulled.
@@ -102,6 +100,8 @@ pub struct Progress {
     pub updated: i32,
     /// What is wrong with its pods.
     pub troubles: Vec<Trouble>,
+    /// The change that is being carried out, or what it waits for.
+    pub under_way: Option<String>,
 }
 
 impl Progress {
@@ -111,7 +111,8 @@ impl Progress {
     }
 
     fn is_done(&self) -> bool {
-        self.serves() && self.desired.is_some_and(|desired| self.updated >= desired)
+        let updated = self.desired.is_some_and(|desired| self.updated >= desired);
+        self.serves() && updated && self.under_way.is_none()
     }
 }
 
@@ -162,7 +163,10 @@ pub fn assess(progress: &[Progress], leaders: &Leaders, refusals: &[Refusal], wa
             READY,
             false,
             reason::PROGRESSING,
-            "serving, while a change is carried out".to_owned(),
+            progress.iter().find_map(|p| p.under_way.as_ref()).map_or_else(
+                || "serving, while a change is carried out".to_owned(),
+                |what| format!("serving, while a change is carried out: {what}"),
+            ),
         ),
         (None, None, None) => draft(
             READY,
@@ -203,6 +207,7 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
         ready,
         updated,
         troubles,
+        under_way,
     } = progress;
     let type_ = component.condition();
     if let Some(refusal) = refusals.iter().find(|r| r.component == Some(*component)) {
@@ -210,10 +215,10 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
     }
     if progress.serves() {
         let desired = desired.unwrap_or_default();
-        let message = if progress.is_done() {
-            format!("{ready} of {desired} ready")
-        } else {
-            format!("{ready} of {desired} ready, {updated} of them updated")
+        let message = match under_way {
+            _ if progress.is_done() => format!("{ready} of {desired} ready"),
+            None => format!("{ready} of {desired} ready, {updated} of them updated"),
+            Some(what) => format!("{ready} of {desired} ready; {what}"),
         };
         return draft(type_, true, reason::COMPONENT_READY, message);
     }
@@ -229,7 +234,10 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
             type_,
             false,
             reason::COMPONENTS_NOT_READY,
-            format!("{component}: {ready} of {desired} ready"),
+            match under_way {
+                None => format!("{component}: {ready} of {desired} ready"),
+                Some(what) => format!("{component}: {ready} of {desired} ready; {what}"),
+            },
         ),
         (None, None) => draft(
             type_,
@@ -289,6 +297,7 @@ mod tests {
             ready,
             updated,
             troubles: Vec::new(),
+            under_way: None,
         }
     }
 

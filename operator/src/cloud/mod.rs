@@ -12,6 +12,7 @@ pub mod names;
 pub mod pod_trouble;
 pub mod quorum;
 pub mod rollout;
+pub mod scaling;
 pub mod task_ports;
 pub mod volume_growth;
 pub mod zk_url;

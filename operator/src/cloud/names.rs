@@ -21,6 +21,9 @@ pub const APPLIED_HASH_ANNOTATION: &str = "mesoscloud.io/applied-hash";
 /// Annotation of a StatefulSet: how many members the operator gave it. `spec.replicas` may be somebody else's.
 pub const MEMBERS_ANNOTATION: &str = "mesoscloud.io/members";
 
+/// Annotation of a StatefulSet and of its pods: how many members they count on (their quorum, or their list).
+pub const SIZED_FOR_ANNOTATION: &str = "mesoscloud.io/sized-for";
+
 /// Client port of a ZooKeeper member.
 pub const ZOOKEEPER_PORT: i32 = 2181;
 /// Port by which ZooKeeper members follow their leader.

@@ -16,6 +16,8 @@ pub struct Member {
     pub started: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Members it counts on, as far as its pod tells.
+    pub sized_for: Option<i32>,
 }
 
 /// What to do next.
@@ -85,6 +87,7 @@ mod tests {
                 ready: c.is_ascii_lowercase() && c != 'x' && c != 't',
                 started: c != 'x',
                 terminating: c == 't',
+                sized_for: None,
             })
             .collect()
     }

@@ -15,7 +15,7 @@ pub fn my_id(ordinal: i32) -> i32 {
     ordinal + 1
 }
 
-/// `zoo.cfg` of the member with this ordinal.
+/// `zoo.cfg` of the member with this ordinal, in an ensemble of `members`.
 ///
 /// - Peers are the members' Services; the own entry is 0.0.0.0, because a member binds its election port to
 ///   its own entry and cannot bind a Service's address (ZooKeeper 3.4.8, QuorumCnxManager.java:524–537).
@@ -23,7 +23,7 @@ pub fn my_id(ordinal: i32) -> i32 {
 ///   the usual 10 and 5, so that the times they stand for, 20 s and 10 s, stay.
 /// - `maxClientCnxns` is off: the 60 per address of ZooKeeper would count every client of the zk proxy as one.
 /// - A single member is a standalone server; ZooKeeper ignores a list of one.
-pub fn zoo_cfg(id: &CloudId, spec: &ZooKeeper, ordinal: i32) -> String {
+pub fn zoo_cfg(id: &CloudId, spec: &ZooKeeper, members: i32, ordinal: i32) -> String {
     let ticks = |millis: i32| (millis + spec.tick_time - 1) / spec.tick_time;
     let mut cfg = format!(
         "tickTime={}\nmaxSessionTimeout={}\ninitLimit={}\nsyncLimit={}\ndataDir={DATA_DIR}\n\
@@ -34,8 +34,8 @@ pub fn zoo_cfg(id: &CloudId, spec: &ZooKeeper, ordinal: i32) -> String {
         ticks(20_000),
         ticks(10_000),
     );
-    if spec.replicas > 1 {
-        for member in 0..spec.replicas {
+    if members > 1 {
+        for member in 0..members {
             let host = if member == ordinal {
                 "0.0.0.0".to_owned()
             } else {
@@ -62,14 +62,7 @@ mod tests {
             name: "c".into(),
             cluster_domain: "d".into(),
         };
-        zoo_cfg(
-            &id,
-            &ZooKeeper {
-                replicas,
-                ..ZooKeeper::default()
-            },
-            ordinal,
-        )
+        zoo_cfg(&id, &ZooKeeper::default(), replicas, ordinal)
     }
 
     #[test]

@@ -19,7 +19,8 @@ use super::stores::{component_of, of_cloud};
 use super::validate::Neighbour;
 use crate::cloud::component::Component;
 use crate::cloud::endpoints::ServiceAddress;
-use crate::cloud::names::{CloudId, MEMBERS_ANNOTATION, ZOOKEEPER_PORT};
+use crate::cloud::names::{CloudId, MEMBERS_ANNOTATION, SIZED_FOR_ANNOTATION, ZOOKEEPER_PORT};
+use crate::cloud::scaling::Size;
 use crate::cloud::volume_growth::{Claim, units};
 use crate::leader::{Elected, Electorate};
 
@@ -47,8 +48,8 @@ pub struct References {
     pub live_sidecars: BTreeMap<String, LiveSidecar>,
     /// The size that live StatefulSets make their claims with, by StatefulSet.
     pub live_claim_sizes: BTreeMap<String, Quantity>,
-    /// Members that the operator gave to live StatefulSets, by component.
-    pub members: BTreeMap<Component, i32>,
+    /// What the operator made live StatefulSets for, by component.
+    pub sizes: BTreeMap<Component, Size>,
     /// Claims of members' disks that are smaller than the spec says, by component.
     pub small_claims: BTreeMap<Component, Vec<Claim>>,
     /// Who leads.
@@ -97,12 +98,10 @@ impl References {
     fn note_set(&mut self, set: &StatefulSet) {
         self.note_sidecar(&set.metadata);
         let Some(spec) = &set.spec else { return };
-        let members = set
-            .annotations()
-            .get(MEMBERS_ANNOTATION)
-            .and_then(|n| n.parse().ok());
-        if let (Some(component), Some(members)) = (component_of(set), members) {
-            self.members.insert(component, members);
+        let number = |annotation| set.annotations().get(annotation)?.parse().ok();
+        if let (Some(component), Some(members)) = (component_of(set), number(MEMBERS_ANNOTATION)) {
+            let sized_for = number(SIZED_FOR_ANNOTATION).unwrap_or(members);
+            self.sizes.insert(component, Size { members, sized_for });
         }
         let claim = spec.volume_claim_templates.iter().flatten().next();
         let requests = claim.and_then(|c| c.spec.as_ref()?.resources.as_ref()?.requests.as_ref());

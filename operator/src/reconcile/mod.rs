@@ -7,6 +7,7 @@ pub mod controller;
 pub mod dereference;
 pub mod events;
 pub mod rollout;
+pub mod scaling;
 pub mod status;
 pub mod stores;
 pub mod validate;
@@ -123,8 +124,8 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     let id = validate::identify(object, &ctx.cluster_domain)?;
     let references = dereference::dereference(ctx, object, &id).await?;
     let mut cloud = validate::validate(object, &ctx.cluster_domain, &references.neighbours)?;
-    keep_members(&mut cloud, &references);
     let leaders = status::leaders(&id, &references.elected);
+    let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
 
     let resources = build::build(&Inputs {
         cloud: &cloud,
@@ -136,45 +137,10 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     });
     let applied = apply::apply(ctx, &cloud, resources).await?;
     grow_disks(ctx, &mut cloud, &references).await?;
-    if let Some(waiting) = rollout::advance(ctx, &cloud, &applied, &leaders).await? {
-        tracing::debug!(namespace = %id.namespace, cloud = %id.name, waiting);
+    if let Some((component, waiting)) = rollout::advance(ctx, &cloud, &applied, &leaders).await? {
+        under_way.entry(component).or_insert(waiting);
     }
-    Ok(status::observe(
-        ctx,
-        object,
-        &cloud,
-        &applied,
-        leaders,
-        &cloud.refusals,
-    ))
-}
-
-/// A changed number of ZooKeeper members or masters is not carried out: each step of it must keep the quorum,
-/// and a StatefulSet that simply grew or shrank would not. The running members stay.
-fn keep_members(cloud: &mut ValidatedCloud, references: &dereference::References) {
-    for component in [Component::ZooKeeper, Component::Master] {
-        let wanted = match component {
-            Component::ZooKeeper => &mut cloud.spec.zookeeper.replicas,
-            _ => &mut cloud.spec.masters.replicas,
-        };
-        let Some(live) = references
-            .members
-            .get(&component)
-            .copied()
-            .filter(|live| live != wanted)
-        else {
-            continue;
-        };
-        cloud.refusals.push(Refusal {
-            component: None,
-            reason: reason::SCALING_UNSUPPORTED,
-            message: format!(
-                "{component}: changing a running cloud from {live} to {wanted} members is not supported yet; \
-                 it stays at {live}. Set replicas back to {live}."
-            ),
-        });
-        *wanted = live;
-    }
+    Ok(status::observe(ctx, object, &cloud, &applied, leaders, under_way))
 }
 
 async fn grow_disks(

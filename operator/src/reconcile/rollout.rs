@@ -13,8 +13,9 @@ use super::build::{Applied, Resources};
 use super::stores::{component_of, of_cloud};
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
-use crate::cloud::names::{COMPONENT_LABEL, INSTANCE_LABEL};
+use crate::cloud::names::{COMPONENT_LABEL, INSTANCE_LABEL, SIZED_FOR_ANNOTATION, ordinal};
 use crate::cloud::rollout::{Member, Step, next_step};
+use crate::cloud::scaling::Size;
 
 const REVISION_LABEL: &str = "controller-revision-hash";
 
@@ -26,6 +27,14 @@ pub enum Error {
     List {
         /// The component.
         component: Component,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// The disk of a former member could not be deleted.
+    #[error("failed to delete the left-over claim {claim}: {source}")]
+    Disk {
+        /// The claim.
+        claim: String,
         /// What the API server said.
         source: Box<kube::Error>,
     },
@@ -49,8 +58,8 @@ pub async fn advance(
     cloud: &ValidatedCloud,
     applied: &Resources<Applied>,
     leaders: &Leaders,
-) -> Result<Option<String>, Error> {
-    let mut waiting = None;
+) -> Result<Option<(Component, String)>, Error> {
+    let mut waiting: Option<(Component, String)> = None;
     for component in [Component::ZooKeeper, Component::Master, Component::Marathon] {
         let Some(set) = applied
             .stateful_sets
@@ -59,27 +68,31 @@ pub async fn advance(
         else {
             continue;
         };
-        let leader = match component {
-            Component::ZooKeeper => &leaders.zookeeper,
-            Component::Master => &leaders.mesos,
-            _ => &leaders.marathon,
-        };
-        let leader = leader.as_ref().map(|l| l.name.as_str());
+        let leader = leader_of(leaders, component);
         let Some(target) = target(set) else {
             // Kubernetes has not looked at the new spec yet; it will tell.
-            return Ok(Some(format!("{component}: the change is being taken up")));
+            let why = format!("{component}: the change is being taken up");
+            return Ok(Some((component, why)));
+        };
+        let size = cloud.sizes.get(&component).copied();
+        let size = size.unwrap_or_else(|| Size::settled(target.replicas));
+        let replicas = Target::looked_after(component, size);
+        let ours = |m: &Member| {
+            let left_alone = replicas..size.members;
+            ordinal(&m.pod).is_none_or(|n| !left_alone.contains(&n))
         };
         let seen: Vec<_> = of_cloud(&ctx.stores.pods, &cloud.id)
             .iter()
             .filter(|p| component_of(p.as_ref()) == Some(component))
             .map(|p| member(p, &target))
+            .filter(ours)
             .collect();
-        let mut step = next_step(&seen, target.replicas, leader);
+        let mut step = next_step(&seen, replicas, leader);
         if matches!(step, Step::Replace(_)) {
             // What is destroyed is decided on what is, not on what was seen.
             let fresh = list(ctx, cloud, component).await?;
-            let members: Vec<_> = fresh.iter().map(|p| member(p, &target)).collect();
-            step = next_step(&members, target.replicas, leader);
+            let members: Vec<_> = fresh.iter().map(|p| member(p, &target)).filter(ours).collect();
+            step = next_step(&members, replicas, leader);
             if let Step::Replace(pods) = &step {
                 let idle = members.iter().any(|m| pods.contains(&m.pod) && !m.started);
                 if waiting.is_some() && !idle {
@@ -90,16 +103,25 @@ pub async fn advance(
                 }
             }
         }
-        match step {
-            Step::Done if seen.iter().all(|m| m.ready) => {}
-            Step::Done => waiting = waiting.or(Some(format!("{component}: not every member serves"))),
-            Step::Replace(pods) => {
-                waiting = waiting.or(Some(format!("{component}: replacing {}", pods.join(", "))));
-            }
-            Step::Wait(why) => waiting = waiting.or(Some(format!("{component}: {why}"))),
-        }
+        let why = match step {
+            Step::Done if seen.iter().all(|m| m.ready) => continue,
+            Step::Done => "not every member serves".to_owned(),
+            Step::Replace(pods) => format!("replacing {}", pods.join(", ")),
+            Step::Wait(why) => why,
+        };
+        waiting = waiting.or(Some((component, format!("{component}: {why}"))));
     }
     Ok(waiting)
+}
+
+/// Name of the pod that leads a component.
+pub fn leader_of(leaders: &Leaders, component: Component) -> Option<&str> {
+    let leader = match component {
+        Component::ZooKeeper => &leaders.zookeeper,
+        Component::Master => &leaders.mesos,
+        _ => &leaders.marathon,
+    };
+    leader.as_ref().map(|l| l.name.as_str())
 }
 
 /// What the members of a set should become.
@@ -128,6 +150,10 @@ pub fn member(pod: &Pod, target: &Target) -> Member {
         ready: is_ready(pod),
         started: has_started(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
+        sized_for: pod
+            .annotations()
+            .get(SIZED_FOR_ANNOTATION)
+            .and_then(|n| n.parse().ok()),
     }
 }
 
@@ -161,7 +187,11 @@ fn has_started(pod: &Pod) -> bool {
         })
 }
 
-async fn list(ctx: &Context, cloud: &ValidatedCloud, component: Component) -> Result<Vec<Pod>, Error> {
+/// The pods of a component as they are.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn list(ctx: &Context, cloud: &ValidatedCloud, component: Component) -> Result<Vec<Pod>, Error> {
     let labels = format!("{INSTANCE_LABEL}={},{COMPONENT_LABEL}={component}", cloud.id.name);
     let pods = Api::<Pod>::namespaced(ctx.client.clone(), &cloud.id.namespace)
         .list(&ListParams::default().labels(&labels))
@@ -173,7 +203,11 @@ async fn list(ctx: &Context, cloud: &ValidatedCloud, component: Component) -> Re
     Ok(pods.items)
 }
 
-async fn replace(ctx: &Context, cloud: &ValidatedCloud, pod: &Pod) -> Result<(), Error> {
+/// Deletes this pod and no later one of its name.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn replace(ctx: &Context, cloud: &ValidatedCloud, pod: &Pod) -> Result<(), Error> {
     let name = pod.name_any();
     let params = DeleteParams {
         preconditions: Some(Preconditions {

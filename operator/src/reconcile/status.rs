@@ -1,5 +1,6 @@
 //! Fifth step: what the cloud is like now, written whatever became of the other steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -62,12 +63,15 @@ pub fn observe(
     cloud: &ValidatedCloud,
     applied: &Resources<Applied>,
     leaders: Leaders,
-    refusals: &[Refusal],
+    under_way: BTreeMap<Component, String>,
 ) -> MesosCloudStatus {
     let pods = of_cloud(&ctx.stores.pods, &cloud.id);
     let progress: Vec<_> = Component::ALL
         .into_iter()
-        .map(|c| progress(ctx, cloud, applied, c, &pods))
+        .map(|c| {
+            let progress = progress(ctx, cloud, applied, c, &pods);
+            with_change(progress, object, under_way.get(&c))
+        })
         .collect();
     let previous = object.status.clone().unwrap_or_default();
     let addresses = super::dereference::addresses_of(&applied.services);
@@ -85,7 +89,7 @@ pub fn observe(
     MesosCloudStatus {
         observed_generation: object.metadata.generation,
         conditions: stamp(
-            assess(&progress, &leaders, refusals, was_ready(&previous)),
+            assess(&progress, &leaders, &cloud.refusals, was_ready(&previous)),
             &previous.conditions,
             object.metadata.generation,
             &Time(Timestamp::now()),
@@ -161,6 +165,20 @@ fn was_ready(previous: &MesosCloudStatus) -> bool {
     previous.conditions.iter().any(|c| c.type_ == READY) && !previous.conditions.iter().any(creating)
 }
 
+/// What the spec says of the number of members, though the cloud is only on its way there, and what is under way.
+fn with_change(progress: Progress, object: &MesosCloud, under_way: Option<&String>) -> Progress {
+    let wanted = match progress.component {
+        Component::ZooKeeper => Some(object.spec.zookeeper.replicas),
+        Component::Master => Some(object.spec.masters.replicas),
+        _ => progress.desired,
+    };
+    Progress {
+        desired: progress.desired.and(wanted),
+        under_way: under_way.cloned(),
+        ..progress
+    }
+}
+
 fn progress(
     ctx: &Context,
     cloud: &ValidatedCloud,
@@ -225,6 +243,7 @@ fn progress(
         ready,
         updated,
         troubles,
+        under_way: None,
     }
 }
 

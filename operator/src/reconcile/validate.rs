@@ -14,6 +14,7 @@ use crate::cloud::component::Component;
 use crate::cloud::conditions::{Refusal, reason};
 use crate::cloud::host_ports;
 use crate::cloud::names::CloudId;
+use crate::cloud::scaling::Size;
 
 /// Why a cloud cannot be built at all.
 #[derive(Debug, Error)]
@@ -65,6 +66,8 @@ pub struct ValidatedCloud {
     pub spec: MesosCloudSpec,
     /// Reference that every object of the cloud carries.
     pub owner: OwnerReference,
+    /// What its member sets are made for, where that is not simply the number of members.
+    pub sizes: BTreeMap<Component, Size>,
     /// Wishes about pods, by component.
     pub wishes: BTreeMap<Component, PodWishes>,
     /// What will not be done, though the rest is.
@@ -72,6 +75,11 @@ pub struct ValidatedCloud {
 }
 
 impl ValidatedCloud {
+    /// What the members of a set count on: their quorum, or their list, is made of it.
+    pub fn sized_for(&self, component: Component, members: i32) -> i32 {
+        self.sizes.get(&component).map_or(members, |size| size.sized_for)
+    }
+
     /// Whether something about this component is refused, so that its objects stay as they are.
     pub fn refuses(&self, component: Component) -> bool {
         self.refusals.iter().any(|r| r.component == Some(component))
@@ -120,6 +128,7 @@ pub fn validate(
         id,
         spec,
         owner,
+        sizes: BTreeMap::new(),
         wishes,
         refusals,
     })

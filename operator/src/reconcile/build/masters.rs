@@ -75,7 +75,10 @@ fn pod_template(inputs: &Inputs<'_>, guard: Option<&str>) -> PodTemplateSpec {
                     "MESOS_ZK",
                     zk_url(&cloud.id, cloud.spec.zookeeper.replicas, &spec.zk_path),
                 ),
-                pod::env("MESOS_QUORUM", quorum(spec.replicas).to_string()),
+                pod::env(
+                    "MESOS_QUORUM",
+                    quorum(cloud.sized_for(COMPONENT, spec.replicas)).to_string(),
+                ),
                 pod::env("MESOS_WORK_DIR", WORK_DIR),
             ],
         )

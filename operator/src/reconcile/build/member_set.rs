@@ -15,7 +15,7 @@ use mesoscloud_crds::spec::{Reclaim, Storage};
 use super::sidecar_image::WithSidecar;
 use super::{Inputs, metadata, pod};
 use crate::cloud::component::Component;
-use crate::cloud::names::MEMBERS_ANNOTATION;
+use crate::cloud::names::{MEMBERS_ANNOTATION, SIZED_FOR_ANNOTATION};
 
 /// Name of the volume that holds a member's disk.
 pub const DATA_VOLUME: &str = "data";
@@ -34,10 +34,17 @@ pub fn stateful_set(
     let cloud = inputs.cloud;
     let name = cloud.id.object(component);
     let WithSidecar {
-        template,
+        mut template,
         mut annotations,
     } = template;
     annotations.insert(MEMBERS_ANNOTATION.to_owned(), replicas.to_string());
+    let sized_for = cloud.sized_for(component, replicas).to_string();
+    annotations.insert(SIZED_FOR_ANNOTATION.to_owned(), sized_for.clone());
+    if component != Component::Marathon {
+        let metadata = template.metadata.get_or_insert_default();
+        let told = metadata.annotations.get_or_insert_default();
+        told.insert(SIZED_FOR_ANNOTATION.to_owned(), sized_for);
+    }
     let mut metadata = metadata(cloud, component, name.clone());
     metadata.annotations = Some(annotations);
     StatefulSet {

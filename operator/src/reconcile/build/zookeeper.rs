@@ -56,8 +56,9 @@ const LIVES: &str = "if grep -q 'Severe unrecoverable error' /tmp/errors.log; th
 pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
     let cloud = inputs.cloud;
     let spec = &cloud.spec.zookeeper;
-    let mut files: BTreeMap<_, _> = (0..spec.replicas)
-        .map(|n| (format!("zoo-{n}.cfg"), zoo_cfg(&cloud.id, spec, n)))
+    let listed = cloud.sized_for(COMPONENT, spec.replicas);
+    let mut files: BTreeMap<_, _> = (0..listed)
+        .map(|n| (format!("zoo-{n}.cfg"), zoo_cfg(&cloud.id, spec, listed, n)))
         .collect();
     files.insert("log4j.properties".to_owned(), LOG4J.to_owned());
     files.insert("logback.xml".to_owned(), LOGBACK.to_owned());

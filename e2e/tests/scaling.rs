@@ -1,0 +1,131 @@
+//! Proves that ZooKeeper and the masters grow and shrink under way: every step keeps a quorum, what was written
+//! stays, and an operator that is killed half way ends it all the same.
+
+use mesoscloud_e2e::cloud::{pod_address, small};
+use mesoscloud_e2e::marathon::eventually;
+use mesoscloud_e2e::{Cloud, Context as _, Result, Scene, node, operator, test};
+use serde_json::{Value, json};
+
+#[test]
+fn masters_grow_and_shrink() -> Result {
+    test("scaling_masters", async |scene| {
+        let cloud = three_of_each(scene).await?;
+        let lives = cloud.lives().await?;
+        cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
+        cloud.settled().await?;
+        assert_eq!(quorums(&cloud).await?, ["3"; 5]);
+        for disturbed in ["-zk-", "-marathon-", "-slave-"] {
+            same(&lives, &cloud.lives().await?, disturbed);
+        }
+        cloud.change(&json!({"masters": {"replicas": 3}}), false).await?;
+        cloud.settled().await?;
+        assert_eq!(quorums(&cloud).await?, ["2"; 3]);
+        // The disks of those that went are still there, and must not be taken up as if they were current.
+        cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
+        cloud.settled().await?;
+        assert_eq!(quorums(&cloud).await?, ["3"; 5]);
+        Ok(())
+    })
+}
+
+#[test]
+fn zookeeper_grows_and_shrinks_though_the_operator_is_killed() -> Result {
+    test("scaling_zookeeper", async |scene| {
+        let cloud = three_of_each(scene).await?;
+        let lives = cloud.lives().await?;
+        let cluster = scene.cluster.clone();
+        scene.after(async move { operator::scale(&cluster, 1).await });
+        cloud
+            .change(&json!({"zookeeper": {"replicas": 5}}), false)
+            .await?;
+        eventually("the fourth member is on its way", async || {
+            let members = cloud.pods(Some("zookeeper")).await?.len();
+            Ok((members > 3).then_some(()).ok_or(format!("{members} members")))
+        })
+        .await?;
+        operator::scale(&scene.cluster, 0).await?;
+        operator::scale(&scene.cluster, 1).await?;
+        cloud.settled().await?;
+        assert_eq!(modes(&cloud).await?, (4, 1));
+        // The sessions of all the others went on.
+        for disturbed in ["-master-", "-marathon-", "-slave-"] {
+            same(&lives, &cloud.lives().await?, disturbed);
+        }
+        cloud
+            .change(&json!({"zookeeper": {"replicas": 3}}), false)
+            .await?;
+        cloud.settled().await?;
+        assert_eq!(modes(&cloud).await?, (2, 1));
+        for disturbed in ["-master-", "-marathon-", "-slave-"] {
+            same(&lives, &cloud.lives().await?, disturbed);
+        }
+        Ok(())
+    })
+}
+
+/// Half way to five masters the spec says three again.
+#[test]
+fn a_change_of_mind_ends_well() -> Result {
+    test("scaling_reversed", async |scene| {
+        let cloud = three_of_each(scene).await?;
+        cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
+        eventually("the first master has the larger quorum", async || {
+            let quorums = quorums(&cloud).await.unwrap_or_default();
+            let begun = quorums.iter().any(|q| q == "3");
+            Ok(begun.then_some(()).ok_or(format!("{quorums:?}")))
+        })
+        .await?;
+        cloud.change(&json!({"masters": {"replicas": 3}}), false).await?;
+        cloud.settled().await?;
+        assert_eq!(quorums(&cloud).await?, ["2"; 3]);
+        Ok(())
+    })
+}
+
+async fn three_of_each(scene: &Scene) -> Result<Cloud> {
+    let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
+    let spec = small(json!({"zookeeper": {"replicas": 3}, "masters": {"replicas": 3}}));
+    cloud.create(&spec, false).await?;
+    cloud.ready().await?;
+    cloud.settled().await?;
+    Ok(cloud)
+}
+
+/// The quorum that each master was started with.
+async fn quorums(cloud: &Cloud) -> Result<Vec<String>> {
+    let mut quorums = Vec::new();
+    for master in cloud.pods(Some("master")).await? {
+        let flags = node::curl(&format!("http://{}:5050/flags", pod_address(&master)?)).await?;
+        let flags: Value = serde_json::from_str(&flags)?;
+        let quorum = flags["flags"]["quorum"].as_str().context("no quorum")?;
+        quorums.push(quorum.to_owned());
+    }
+    Ok(quorums)
+}
+
+/// Followers and leaders among the members.
+async fn modes(cloud: &Cloud) -> Result<(usize, usize)> {
+    let mut modes = Vec::new();
+    for member in cloud.pods(Some("zookeeper")).await? {
+        let said = node::talk(&pod_address(&member)?, 2181, "srvr").await?;
+        modes.extend(
+            said.lines()
+                .find_map(|l| l.strip_prefix("Mode: ").map(str::to_owned)),
+        );
+    }
+    let count = |mode: &str| modes.iter().filter(|m| *m == mode).count();
+    Ok((count("follower"), count("leader")))
+}
+
+fn same(
+    before: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>,
+    now: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>,
+    component: &str,
+) {
+    let of = |lives: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>| {
+        let ours = lives.iter().filter(|(name, _)| name.contains(component));
+        ours.map(|(name, life)| format!("{name} {life:?}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(before), of(now), "{component} was disturbed");
+}
