@@ -84,7 +84,11 @@ fn a_change_of_mind_ends_well() -> Result {
 
 async fn three_of_each(scene: &Scene) -> Result<Cloud> {
     let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
-    let spec = small(json!({"zookeeper": {"replicas": 3}, "masters": {"replicas": 3}}));
+    let disks = json!({"reclaim": "Retain"});
+    let spec = small(json!({
+        "zookeeper": {"replicas": 3, "storage": disks},
+        "masters": {"replicas": 3, "storage": disks},
+    }));
     cloud.create(&spec, false).await?;
     cloud.ready().await?;
     cloud.settled().await?;

@@ -103,7 +103,8 @@ impl Default for Storage {
 /// What becomes of a volume whose member is gone for good.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reclaim {
-    /// It stays, and a cloud of the same name finds it again.
+    /// It stays, and a cloud of the same name finds it again. What a removed member left is deleted when another
+    /// takes its place, for an old disk must not vote.
     #[default]
     Retain,
     /// It is deleted with the cloud.

@@ -100,7 +100,7 @@ async fn the_smallest_number_leads_and_a_dead_leaders_node_stays() {
         assert_eq!(status.code(), Some(if signal == "TERM" { 143 } else { 130 }));
         assert!(sent.elapsed() < millis(300), "{signal}: {:?}", sent.elapsed());
         // Not withdrawn: whoever closes its session takes its node along.
-        tokio::time::sleep(millis(1500)).await;
+        tokio::time::sleep(millis(800)).await;
         assert_eq!(
             cloud.find_node(old).await.as_deref(),
             Some(node.as_str()),
