@@ -66,7 +66,10 @@ pub async fn resize(
                 format!("the disk that an earlier member {n} left is deleted")
             }
             Step::HandOver(pod) => format!("{pod} hands over before it goes"),
-            Step::Wait(why) => why,
+            Step::Wait(why) => {
+                under_way.insert(component, on_the_way(component, wanted, &why));
+                continue;
+            }
         };
         tracing::info!(
             namespace = %cloud.id.namespace,
@@ -76,12 +79,13 @@ pub async fn resize(
             what,
             "scaling"
         );
-        under_way.insert(
-            component,
-            format!("{component}: on the way to {wanted} members: {what}"),
-        );
+        under_way.insert(component, on_the_way(component, wanted, &what));
     }
     Ok(under_way)
+}
+
+fn on_the_way(component: Component, wanted: i32, what: &str) -> String {
+    format!("{component}: on the way to {wanted} members: {what}")
 }
 
 async fn next(
