@@ -288,6 +288,10 @@ async fn what_breaks_a_rule_is_refused_with_a_sentence() {
             "at least twice tickTime",
         ),
         (
+            json!({"proxies": {"holdTimeout": 60000}}),
+            "should be less than or equal to 30000",
+        ),
+        (
             json!({"proxies": {"service": {"nodePorts": {"mesos": 30050}}}}),
             "need proxies.service.type",
         ),
