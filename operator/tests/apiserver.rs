@@ -290,6 +290,10 @@ async fn what_breaks_a_rule_is_refused_with_a_sentence() {
             "at least twice tickTime",
         ),
         (
+            json!({"proxies": {"holdTimeout": 60000}}),
+            "should be less than or equal to 30000",
+        ),
+        (
             json!({"proxies": {"service": {"nodePorts": {"mesos": 30050}}}}),
             "need proxies.service.type",
         ),
@@ -401,6 +405,8 @@ async fn clouds_that_would_take_the_same_ports_do_not_disturb_each_other() {
     let (_server, client) = ApiServer::start().await;
     let _operator = Operator::start(client.clone()).await;
     built(&client, "five", "first", json!({})).await;
+    // Who was first is told by times in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     built(&client, "five", "second", json!({})).await;
     let clouds = Api::<MesosCloud>::namespaced(client.clone(), "five");
     let refused = until(clouds.clone(), "second", "is refused its ports", |c| {

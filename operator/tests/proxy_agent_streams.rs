@@ -7,8 +7,8 @@ mod proxy_lab;
 use std::time::Duration;
 
 use mesoscloud_operator::cloud::haproxy::Kind;
-use proxy_lab::Lab;
 use proxy_lab::fakes::{Fake, Role};
+use proxy_lab::{Lab, request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -80,26 +80,27 @@ async fn an_event_stream_does_not_outlive_a_reload_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_leading_marathon_any_of_them_answers() {
+async fn without_a_leading_marathon_what_may_not_be_sent_twice_waits_with_a_standby() {
     let mut lab = Lab::start(Kind::Marathon, 2).await;
     lab.fakes[0].kill().await;
     let body = "marathon-1 Standby";
     lab.until("the other answers", async |lab| {
-        lab.get("/").await.is_some_and(|answer| answer.body == body)
+        let answer = request(lab.port, "POST", "/v2/apps").await;
+        answer.is_some_and(|answer| answer.body == body)
+    })
+    .await;
+    // Whatever may be sent twice waits for the leader itself.
+    let held = tokio::spawn(request(lab.port, "GET", "/"));
+    lab.until("one is held", async |lab| {
+        lab.status.metrics().contains("mesoscloud_proxy_held 1\n")
     })
     .await;
     lab.fakes[1].become_(Role::Leader);
-    lab.until("it is known to lead", async |lab| {
-        lab.status
-            .metrics()
-            .contains("server_up{server=\"marathon-1\"} 1\n")
-    })
-    .await;
+    assert_eq!(held.await.unwrap().unwrap().body, "marathon-1 Leader");
     lab.fakes[1].kill().await;
     lab.until("nobody answers", async |lab| {
-        lab.get("/")
-            .await
-            .is_some_and(|answer| answer.status == 503 && answer.head.contains("retry-after"))
+        let answer = request(lab.port, "POST", "/v2/apps").await;
+        answer.is_some_and(|answer| answer.status == 503 && answer.head.contains("retry-after"))
     })
     .await;
 }

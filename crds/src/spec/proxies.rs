@@ -26,6 +26,11 @@ pub struct Proxies {
     /// CPU and memory of each HAProxy.
     #[serde(default = "default_resources")]
     pub resources: ResourceRequirements,
+    /// How long a request waits for a leader while there is none, in milliseconds, before its client is told so
+    /// with a 503. Only requests that change nothing wait: GET, HEAD and OPTIONS. With 0 nothing waits.
+    #[serde(default = "hold_timeout")]
+    #[schemars(range(min = 0, max = 30000))]
+    pub hold_timeout: i32,
     /// The Services in front of the proxies.
     #[serde(default)]
     pub service: ProxyService,
@@ -40,6 +45,7 @@ impl Default for Proxies {
             replicas: replicas(),
             image: image(),
             resources: default_resources(),
+            hold_timeout: hold_timeout(),
             service: ProxyService::default(),
             pod: PodSettings::default(),
         }
@@ -158,6 +164,10 @@ fn image() -> String {
 
 fn default_resources() -> ResourceRequirements {
     resources("20m", "32Mi", "256Mi")
+}
+
+fn hold_timeout() -> i32 {
+    5000
 }
 
 fn mesos_port() -> i32 {

@@ -13,6 +13,37 @@ pub struct Candidate {
     pub address: String,
 }
 
+/// One election: where its candidates are, which of the children they are, and how they are read.
+#[derive(Clone, Debug)]
+pub struct Election {
+    /// Folder of the candidates' nodes.
+    pub path: String,
+    /// Whether a child of the folder is a candidacy.
+    pub is_candidate: fn(&str) -> bool,
+    /// The candidate of a node with this name and content.
+    pub read: fn(&str, &[u8]) -> Option<Candidate>,
+}
+
+impl Election {
+    /// That of the masters, whose candidacies are directly below their path.
+    pub fn of_masters(zk_path: &str) -> Self {
+        Self {
+            path: zk_path.to_owned(),
+            is_candidate: is_master_candidate,
+            read: master,
+        }
+    }
+
+    /// That of the Marathons, in the folder `leader` below their path.
+    pub fn of_marathons(zk_path: &str) -> Self {
+        Self {
+            path: format!("{zk_path}/leader"),
+            is_candidate: is_marathon_candidate,
+            read: marathon,
+        }
+    }
+}
+
 /// The leading one of a folder's children: the smallest sequence number among the nodes that `is_candidate`.
 /// Neither a Mesos path's `log_replicas` nor foreign nodes take part.
 pub fn leading_node<'a>(

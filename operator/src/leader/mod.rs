@@ -1,5 +1,6 @@
 //! Who leads in each cloud, watched in its ZooKeeper.
 
+pub mod election_watch;
 mod ensemble;
 mod watch;
 

@@ -1,8 +1,8 @@
 //! Small programs that answer as a master, a Marathon or a ZooKeeper member does where a proxy can notice. They die
 //! as processes do: at once, with all their connections.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesoscloud_operator::cloud::haproxy::{Kind, Server};
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 /// What a fake is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,15 @@ pub enum Role {
     Leader,
     /// One that stands by; a ZooKeeper member without a quorum.
     Standby,
-    /// A master that has been elected and is not ready.
+    /// A master or Marathon that has been elected and is not ready.
     Recovering,
 }
 
 /// How long the answer to `/slow` takes.
 pub const SLOW: Duration = Duration::from_millis(1500);
+
+/// How long a Marathon that is not ready lets a request wait (1.1.1).
+const UNREADY: Duration = Duration::from_millis(2750);
 
 /// One of them, at one address for as long as it lives and lives again.
 pub struct Fake {
@@ -32,6 +36,8 @@ pub struct Fake {
     kind: Kind,
     role: Arc<watch::Sender<Role>>,
     process: Option<JoinHandle<()>>,
+    /// Paths that were posted to.
+    posts: Arc<Mutex<Vec<String>>>,
     /// Connections that are open, checks included.
     open: Arc<AtomicUsize>,
 }
@@ -53,6 +59,7 @@ impl Fake {
             kind,
             role: Arc::new(watch::Sender::new(role)),
             process: None,
+            posts: Arc::default(),
             open: Arc::default(),
         };
         fake.serve(listener);
@@ -84,11 +91,17 @@ impl Fake {
         self.open.load(Ordering::SeqCst)
     }
 
+    /// Paths that were posted to, in this order.
+    pub fn posts(&self) -> Vec<String> {
+        self.posts.lock().unwrap().clone()
+    }
+
     fn serve(&mut self, listener: TcpListener) {
-        let (kind, name, role, open) = (
+        let (kind, name, role, posts, open) = (
             self.kind,
             self.server.name.clone(),
             self.role.clone(),
+            self.posts.clone(),
             self.open.clone(),
         );
         self.process = Some(tokio::spawn(async move {
@@ -101,6 +114,7 @@ impl Fake {
                     kind,
                     name: name.clone(),
                     role: role.subscribe(),
+                    posts: posts.clone(),
                     _open: Open::count(&open),
                 };
                 connections.spawn(connection.serve());
@@ -138,6 +152,7 @@ struct Connection {
     kind: Kind,
     name: String,
     role: watch::Receiver<Role>,
+    posts: Arc<Mutex<Vec<String>>>,
     _open: Open,
 }
 
@@ -158,6 +173,9 @@ impl Connection {
             }
             let head = String::from_utf8_lossy(&head).into_owned();
             let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            if head.starts_with("POST ") {
+                self.posts.lock().unwrap().push(path.clone());
+            }
             if path == "/slow" {
                 tokio::time::sleep(SLOW).await;
             }
@@ -166,15 +184,19 @@ impl Connection {
                 self.stream.write_all(head.as_bytes()).await?;
                 return std::future::pending().await;
             }
+            if self.kind == Kind::Marathon {
+                // One that has been elected lets its clients wait until it is ready, and not for ever.
+                let ready = self.role.wait_for(|role| *role != Role::Recovering);
+                let _ = timeout(UNREADY, ready).await;
+            }
             let role = *self.role.borrow();
             let (status, headers) = match (self.kind, path.as_str(), role) {
                 (Kind::Mesos, "/master/api/v1/scheduler", Role::Leader) => ("405 Method Not Allowed", ""),
                 (Kind::Mesos, "/master/api/v1/scheduler", Role::Standby) => {
                     ("307 Temporary Redirect", "Location: //elsewhere:5050\r\n")
                 }
-                (Kind::Mesos, "/master/api/v1/scheduler", Role::Recovering) => {
-                    ("503 Service Unavailable", "")
-                }
+                (Kind::Mesos, "/master/api/v1/scheduler", Role::Recovering)
+                | (Kind::Marathon, _, Role::Recovering) => ("503 Service Unavailable", ""),
                 (Kind::Marathon, _, Role::Standby) => ("200 OK", "X-Marathon-Via: 1.1 standby\r\n"),
                 _ => ("200 OK", ""),
             };

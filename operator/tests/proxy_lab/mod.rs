@@ -1,6 +1,7 @@
 //! A real HAProxy and its agent in front of fakes, on loopback. The operator is the test.
 #![allow(dead_code, missing_docs)]
 
+pub mod client;
 pub mod fakes;
 pub mod program;
 
@@ -9,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fakes::{Fake, Role};
-use mesoscloud_operator::cloud::haproxy::{ADMIN_PORT, Kind, RUN_DIR, Server, config};
-use mesoscloud_operator::sidecar::proxy_agent::{Agent, Desired, Status};
+use mesoscloud_operator::cloud::haproxy::{ADMIN_PORT, Following, HOLD_PORT, Kind, RUN_DIR, Server, config};
+use mesoscloud_operator::sidecar::proxy_agent::{Agent, Desired, Hold, Status};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +29,9 @@ pub struct Lab {
     /// Where the proxy listens.
     pub port: u16,
     pub status: Arc<Status>,
+    following: Following,
     admin_port: u16,
+    hold_port: u16,
     dir: TempDir,
     desired: watch::Sender<Option<Desired>>,
     agent: Option<JoinHandle<()>>,
@@ -38,6 +41,15 @@ pub struct Lab {
 impl Lab {
     /// `count` servers, of which the first leads (all serve, if it is ZooKeeper), behind a proxy that is ready.
     pub async fn start(kind: Kind, count: usize) -> Self {
+        let following = Following {
+            place: None,
+            hold_timeout_ms: 5000,
+        };
+        Self::start_with(kind, count, following).await
+    }
+
+    /// The same, with an election in ZooKeeper or another patience.
+    pub async fn start_with(kind: Kind, count: usize, following: Following) -> Self {
         let mut fakes = Vec::new();
         for n in 0..count {
             let leads = n == 0 || kind == Kind::ZooKeeper;
@@ -48,7 +60,9 @@ impl Lab {
             kind,
             fakes,
             port: free_port(),
+            following,
             admin_port: free_port(),
+            hold_port: free_port(),
             status: Arc::default(),
             dir: tempfile::tempdir().unwrap(),
             desired: watch::Sender::new(None),
@@ -74,7 +88,7 @@ impl Lab {
     /// What the operator would write, with this lab's paths and ports.
     pub fn desired(&self, servers: &[Server], leader: Option<usize>) -> Desired {
         let leader = leader.map(|n| self.fakes[n].server.name.as_str());
-        let config = config(self.kind, servers, leader);
+        let config = config(self.kind, servers, leader, self.following.clone());
         let cfg = config
             .cfg
             .replace(RUN_DIR, self.dir.path().to_str().unwrap())
@@ -85,6 +99,10 @@ impl Lab {
             .replace(
                 &format!("bind :{}", self.kind.port()),
                 &format!("bind 127.0.0.1:{}", self.port),
+            )
+            .replace(
+                &format!("127.0.0.1:{HOLD_PORT} "),
+                &format!("127.0.0.1:{} ", self.hold_port),
             )
             // Short of what matters, so that what ought to live longer is seen to.
             .replace("hard-stop-after 30s", "hard-stop-after 1s")
@@ -109,13 +127,24 @@ impl Lab {
 
     pub fn start_agent(&mut self) {
         self.status = Arc::default();
-        let agent = Agent::new(self.dir.path(), self.status.clone());
-        self.agent = Some(tokio::spawn(agent.run(self.desired.subscribe())));
+        let hold = Arc::new(Hold::new(self.status.clone()));
+        let listener = std::net::TcpListener::bind(("127.0.0.1", self.hold_port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let agent = Agent::new(self.dir.path(), self.status.clone(), hold.clone());
+        let desired = self.desired.subscribe();
+        self.agent = Some(tokio::spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            tokio::select! {
+                held = hold.serve(listener) => held.unwrap(),
+                () = agent.run(desired) => {}
+            }
+        }));
     }
 
-    pub fn kill_agent(&mut self) {
+    pub async fn kill_agent(&mut self) {
         if let Some(agent) = self.agent.take() {
             agent.abort();
+            let _ = agent.await;
         }
     }
 
@@ -183,6 +212,28 @@ impl Lab {
         std::fs::read_to_string(self.dir.path().join(name)).unwrap()
     }
 
+    /// Value of the metric whose line begins so; 0 when there is none yet.
+    pub fn metric(&self, line: &str) -> usize {
+        let metrics = self.status.metrics();
+        let value = metrics.lines().find_map(|l| l.strip_prefix(line));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Whether HAProxy takes the server for the leader.
+    pub async fn is_up(&self, server: &str) -> bool {
+        let backend = self.kind.leader_backend().unwrap();
+        let states = self.command(&format!("show servers state {backend}")).await;
+        let up = format!(" {server} 127.0.0.1 2 ");
+        states.unwrap().lines().any(|line| line.contains(&up))
+    }
+
+    /// Which server the configuration begins with.
+    pub fn leader_in_file(&self) -> String {
+        let cfg = self.file("haproxy.cfg");
+        let first = cfg.lines().find_map(|line| line.strip_prefix("    server "));
+        first.unwrap().split(' ').next().unwrap().to_owned()
+    }
+
     pub async fn get(&self, path: &str) -> Option<Answer> {
         request(self.port, "GET", path).await
     }
@@ -216,7 +267,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.kill_agent();
+        if let Some(agent) = &self.agent {
+            agent.abort();
+        }
     }
 }
 
@@ -253,8 +306,20 @@ pub async fn request(port: u16, method: &str, path: &str) -> Option<Answer> {
     })
 }
 
+/// Looks again and again until `look` finds something.
+pub async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

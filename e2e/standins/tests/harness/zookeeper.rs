@@ -19,6 +19,9 @@ const JARS: [&str; 5] = [
     "io/netty/netty/3.7.0.Final/netty-3.7.0.Final.jar",
 ];
 
+/// What asks Maven for them, as the testbed's image does.
+const POM: &str = include_str!("../../../testbed/images/zookeeper/maven/3.4.xml");
+
 pub struct ZooKeeper {
     pub port: u16,
     folder: TempDir,
@@ -106,20 +109,18 @@ fn class_path() -> String {
     // Maven does not share its repository with another one.
     let _turn = ONE_AT_A_TIME.lock();
     if !jars.iter().all(|jar| jar.exists()) {
-        let pom = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../testbed/images/zookeeper/maven/3.4.xml"
-        );
         let target = tempfile::tempdir().unwrap();
+        let pom = target.path().join("pom.xml");
+        std::fs::write(&pom, POM).unwrap();
         let status = Command::new("mvn")
             .args([
                 "-B",
                 "-q",
-                "-f",
-                pom,
                 "-Dzookeeper.version=3.4.8",
                 "dependency:copy-dependencies",
             ])
+            .arg("-f")
+            .arg(&pom)
             .arg(format!("-DoutputDirectory={}", target.path().display()))
             .status();
         assert!(

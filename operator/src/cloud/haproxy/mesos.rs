@@ -1,6 +1,8 @@
 //! In front of the masters: whoever is asked, the leader answers.
 
-use super::{FORWARDED, Server, server_lines};
+use super::{
+    DOWN_AT_ONCE, FORWARDED, HARMLESS, HOLD_RETRY_STATUS, RETRIES, Server, hold_line, nobody, server_lines,
+};
 use crate::cloud::names::MASTER_PORT;
 
 /// The masters. At most one of them is up.
@@ -17,14 +19,13 @@ pub const HARD_STOP: &str = "1h";
 ///   before the next check, and must find the door closed.
 /// - `timeout connect` is also the pause between two tries. Only requests that change nothing are tried again
 ///   once they have been sent.
+/// - A request that finds no leader goes to the agent, is told to try again when there is one, and is sent to that
+///   one by `option redispatch 1`. What a master says is never tried again.
 /// - Connections to a dead master end by themselves. Cutting them (`on-marked-down shutdown-sessions`) cost
 ///   requests that would have been tried again (reference/measured.md).
 pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
-    let servers = server_lines(
-        servers,
-        leader,
-        " observe layer4 error-limit 1 on-error mark-down",
-    );
+    let servers = server_lines(servers, leader, |_| DOWN_AT_ONCE.to_owned());
+    let (hold, nobody) = (hold_line(), nobody("No Mesos master leads at the moment."));
     format!(
         "frontend mesos
     mode http
@@ -34,7 +35,7 @@ pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
     timeout http-request 10s
     timeout http-keep-alive 60s
     {FORWARDED}
-    http-request disable-l7-retry if !{{ method GET HEAD OPTIONS }}
+    http-request disable-l7-retry if !{{ {HARMLESS} }}
     default_backend {BACKEND}
 
 backend {BACKEND}
@@ -43,10 +44,12 @@ backend {BACKEND}
     option httpchk
     http-check send meth GET uri /master/api/v1/scheduler ver HTTP/1.1 hdr Host mesos
     http-check expect rstatus ^40[35]$
-    retry-on conn-failure empty-response
+    retries {RETRIES}
+    retry-on conn-failure empty-response {HOLD_RETRY_STATUS}
     http-reuse safe
+    http-response return {nobody} if {{ srv_name hold }}
     http-response set-header X-Mesoscloud-Server %s
-    http-error status 503 content-type text/plain string \"No Mesos master leads at the moment.\\n\" hdr Retry-After 1
-{servers}"
+    http-error {nobody}
+{servers}{hold}"
     )
 }

@@ -20,6 +20,7 @@
 //!   served for up to a second. The agent's idle connection tells within milliseconds; this is what remains
 //!   when the agent is dead. One failed request in between is enough to close the door (`on-error mark-down`).
 
+mod following;
 mod marathon;
 mod mesos;
 mod zookeeper;
@@ -29,12 +30,19 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use self::following::{Following, Place};
 use super::names::{MARATHON_PORT, MASTER_PORT, ZOOKEEPER_PORT};
 
 /// Folder that HAProxy and its agent share.
 pub const RUN_DIR: &str = "/run/haproxy";
 /// Port of the statistics page and of HAProxy's metrics.
 pub const ADMIN_PORT: i32 = 9101;
+/// Port on loopback where the agent holds requests that find no leader.
+pub const HOLD_PORT: u16 = 9103;
+/// Requests that the agent holds at most.
+pub const HOLD_LIMIT: usize = 1000;
+/// Status by which the agent makes HAProxy try a held request again. No master and no Marathon says it.
+pub const HOLD_RETRY_STATUS: u16 = 425;
 /// Key of the ConfigMap with HAProxy's configuration.
 pub const CFG_KEY: &str = "haproxy.cfg";
 /// Key of the ConfigMap with [`ProxyState`] as JSON.
@@ -102,6 +110,8 @@ pub struct ProxyState {
     pub leader: Option<String>,
     /// The members.
     pub servers: Vec<Server>,
+    /// How the agent follows the leader by itself.
+    pub following: Following,
 }
 
 /// A configuration, and what the agent is told with it.
@@ -114,7 +124,7 @@ pub struct ProxyConfig {
 }
 
 /// The configuration of one proxy in front of `servers`, of which `leader` leads.
-pub fn config(kind: Kind, servers: &[Server], leader: Option<&str>) -> ProxyConfig {
+pub fn config(kind: Kind, servers: &[Server], leader: Option<&str>, following: Following) -> ProxyConfig {
     let leader = leader.filter(|name| servers.iter().any(|s| s.name == *name));
     // Who leads decides the order and `backup`, and is no setting.
     let settings = hash(&text(kind, servers, None, ""));
@@ -125,6 +135,7 @@ pub fn config(kind: Kind, servers: &[Server], leader: Option<&str>) -> ProxyConf
             settings,
             leader: leader.map(str::to_owned),
             servers: servers.to_vec(),
+            following,
         },
     }
 }
@@ -211,13 +222,41 @@ const FORWARDED: &str = "option forwardfor
     http-request set-header X-Forwarded-Proto http if !{ req.hdr(X-Forwarded-Proto) -m found }
     http-request set-header X-Forwarded-Host %[req.hdr(Host)] if !{ req.hdr(X-Forwarded-Host) -m found }";
 
-/// The lines of a backend's servers: the leader first, the others its backup.
-fn server_lines(servers: &[Server], leader: Option<&str>, options: &str) -> String {
+/// Methods of the requests that are tried again, and held: they change nothing.
+const HARMLESS: &str = "method GET HEAD OPTIONS";
+
+/// How often a request is tried again in a backend with a leader. One change of leader takes three: its connection
+/// is reset, the next one refused, then it is held. This is enough for three changes, and, while the agent is dead
+/// and refuses too, for the second that HAProxy's own checks take to find the next leader.
+const RETRIES: u32 = 10;
+
+/// The last server of a backend with a leader: the agent, with whom a request waits for one.
+///
+/// It is not checked, so it is there at any moment. While the agent is dead its port refuses, which costs what any
+/// refused connection does. It has room to turn others away beyond [`HOLD_LIMIT`].
+fn hold_line() -> String {
+    let maxconn = HOLD_LIMIT + 100;
+    format!("    server hold 127.0.0.1:{HOLD_PORT} no-check maxconn {maxconn} backup\n")
+}
+
+/// What a client is told when nobody leads: by HAProxy when it has nobody to ask, and when the agent has held the
+/// request long enough. What the agent itself says is between the two of them.
+fn nobody(text: &str) -> String {
+    format!("status 503 content-type text/plain string \"{text}\\n\" hdr Retry-After 1")
+}
+
+/// Options of a server that a failed connection takes down, without a check.
+const DOWN_AT_ONCE: &str = " observe layer4 error-limit 1 on-error mark-down";
+
+/// The lines of a backend's servers, each with the options that its name has: the leader first, the others its
+/// backup.
+fn server_lines(servers: &[Server], leader: Option<&str>, options: impl Fn(&str) -> String) -> String {
     let (first, others): (Vec<_>, Vec<_>) = servers
         .iter()
         .partition(|server| Some(server.name.as_str()) == leader);
     let backup = if first.is_empty() { "" } else { " backup" };
     let line = |server: &Server, backup: &str| {
+        let options = options(&server.name);
         format!("    server {} {}{options}{backup}\n", server.name, server.address)
     };
     let first = first.into_iter().map(|server| line(server, ""));
@@ -241,7 +280,12 @@ mod tests {
 
     #[test]
     fn the_leader_comes_first_and_the_others_are_its_backup() {
-        let config = config(Kind::Mesos, &servers("master", 3, 5050), Some("master-1"));
+        let config = config(
+            Kind::Mesos,
+            &servers("master", 3, 5050),
+            Some("master-1"),
+            Following::default(),
+        );
         let lines: Vec<_> = config
             .cfg
             .lines()
@@ -256,17 +300,42 @@ mod tests {
 
     #[test]
     fn only_a_change_of_settings_is_worth_a_reload() {
-        let settings = |servers: &[Server], leader| config(Kind::Mesos, servers, leader).state.settings;
+        let settings = |servers: &[Server], leader| {
+            config(Kind::Mesos, servers, leader, Following::default())
+                .state
+                .settings
+        };
         let three = servers("master", 3, 5050);
         assert_eq!(settings(&three, None), settings(&three, Some("master-2")));
         assert_ne!(settings(&three, None), settings(&three[..1], None));
+        // The agent takes these up without HAProxy.
+        let following = Following {
+            place: Some(Place {
+                ensemble: vec!["10.96.0.9:2181".to_owned()],
+                path: "/mesos".to_owned(),
+                cloud: "blue".to_owned(),
+            }),
+            hold_timeout_ms: 1,
+        };
+        let followed = config(Kind::Mesos, &three, None, following);
+        assert_eq!(settings(&three, None), followed.state.settings);
         // Somebody else leads in this path: a stranger is nobody's server.
-        assert_eq!(config(Kind::Mesos, &three, Some("stranger")).state.leader, None);
+        assert_eq!(
+            config(Kind::Mesos, &three, Some("stranger"), Following::default())
+                .state
+                .leader,
+            None
+        );
     }
 
     #[test]
     fn the_settings_are_told_by_the_process_itself() {
-        let config = config(Kind::Mesos, &servers("master", 3, 5050), Some("master-1"));
+        let config = config(
+            Kind::Mesos,
+            &servers("master", 3, 5050),
+            Some("master-1"),
+            Following::default(),
+        );
         assert!(
             config
                 .cfg
@@ -276,7 +345,13 @@ mod tests {
 
     #[test]
     fn every_server_has_a_state_with_the_address_of_the_configuration() {
-        let state = config(Kind::Marathon, &servers("marathon", 2, 8080), None).state;
+        let state = config(
+            Kind::Marathon,
+            &servers("marathon", 2, 8080),
+            None,
+            Following::default(),
+        )
+        .state;
         let rows = |file: String| -> Vec<Vec<String>> {
             let columns = file.lines().nth(1).unwrap().split(' ').count() - 1;
             let rows = file
@@ -309,7 +384,13 @@ mod tests {
             let leader = kind.leader_backend().map(|_| format!("{name}-1"));
             insta::assert_snapshot!(
                 name,
-                config(kind, &servers(name, count, kind.port()), leader.as_deref()).cfg
+                config(
+                    kind,
+                    &servers(name, count, kind.port()),
+                    leader.as_deref(),
+                    Following::default()
+                )
+                .cfg
             );
         }
     }

@@ -17,7 +17,7 @@ pub const HARD_STOP: &str = "24h";
 ///   fails, for a slow disk perhaps, keeps new clients away and cuts nobody.
 /// - The answer is one text of several lines, in which `^` would be its very beginning.
 pub fn sections(servers: &[Server]) -> String {
-    let servers = server_lines(servers, None, "");
+    let servers = server_lines(servers, None, |_| String::new());
     format!(
         "frontend zookeeper
     mode tcp

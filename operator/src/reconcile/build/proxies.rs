@@ -14,7 +14,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::sidecar_image::{self, WithSidecar};
 use super::{Inputs, Resources, metadata, pod, probe};
 use crate::cloud::component::Component;
-use crate::cloud::haproxy::{self, ADMIN_PORT, CFG_KEY, Kind, RUN_DIR, STATE_KEY, Server};
+use crate::cloud::haproxy::{self, ADMIN_PORT, CFG_KEY, Following, Kind, Place, RUN_DIR, STATE_KEY, Server};
+use crate::cloud::names::ZOOKEEPER_PORT;
 
 /// Port of the agent's health endpoints and metrics.
 const AGENT_PORT: i32 = 9102;
@@ -283,7 +284,7 @@ impl Proxy {
         let leader = leader
             .as_ref()
             .and_then(|l| l.name.strip_prefix(&format!("{}-", inputs.cloud.id.name)));
-        let config = haproxy::config(self.kind, &servers?, leader);
+        let config = haproxy::config(self.kind, &servers?, leader, self.following(inputs));
         let state = serde_json::to_string_pretty(&config.state).ok()?;
         Some(ConfigMap {
             metadata: self.metadata(inputs),
@@ -294,6 +295,28 @@ impl Proxy {
             ),
             ..ConfigMap::default()
         })
+    }
+
+    /// Where the members elect, as far as ZooKeeper's Services have addresses: the agent does with those there are.
+    fn following(&self, inputs: &Inputs<'_>) -> Following {
+        let (id, spec) = (&inputs.cloud.id, &inputs.cloud.spec);
+        let path = match self.kind {
+            Kind::Mesos => Some(&spec.masters.zk_path),
+            Kind::Marathon => Some(&spec.marathon.zk_path),
+            Kind::ZooKeeper => None,
+        };
+        let members = (0..spec.zookeeper.replicas).map(|n| id.member(Component::ZooKeeper, n));
+        let ensemble: Vec<_> = members
+            .filter_map(|name| Some(format!("{}:{ZOOKEEPER_PORT}", inputs.addresses.get(&name)?.ip)))
+            .collect();
+        Following {
+            place: path.filter(|_| !ensemble.is_empty()).map(|path| Place {
+                ensemble,
+                path: path.clone(),
+                cloud: id.name.clone(),
+            }),
+            hold_timeout_ms: u32::try_from(spec.proxies.hold_timeout).unwrap_or_default(),
+        }
     }
 }
 

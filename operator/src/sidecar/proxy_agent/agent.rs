@@ -12,17 +12,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::config_map::Desired;
+use super::election::{Elected, ElectionWatch};
 use super::files::Files;
 use super::health::{Cause, Status};
 use super::heartline::{Heartlines, Pulse};
+use super::hold::Hold;
 use super::leader::Leader;
 use super::socket::{self, Sockets, Worker};
 use crate::cloud::haproxy::Kind;
 
 /// How often HAProxy's own state is compared with what it should be: no event tells of its restart.
 const CHECK: Duration = Duration::from_secs(1);
-/// How often a new leader is asked whether it is ready.
-const NUDGE: Duration = Duration::from_millis(20);
+/// How often a new leader is asked whether it is ready, and HAProxy whether it has somebody for those who wait.
+const NUDGE: Duration = Duration::from_millis(10);
 /// How long it is asked so often before it is left to [`CHECK`] and HAProxy's own checks.
 const AWAIT_LEADER: Duration = Duration::from_secs(10);
 /// How long a new worker may take to answer after a successful reload.
@@ -47,6 +49,7 @@ pub struct Agent {
     files: Files,
     sockets: Sockets,
     status: Arc<Status>,
+    hold: Arc<Hold>,
     /// What HAProxy has been seen to run with in this pod.
     good: Option<Desired>,
     /// What a HAProxy that is not there yet is given to start from.
@@ -58,21 +61,26 @@ pub struct Agent {
 enum Event {
     /// A connection to a server began or ended.
     Pulse(Pulse),
+    /// ZooKeeper tells something else.
+    Elected,
     /// Something else is desired.
     Changed,
-    /// Time to ask the new leader again.
+    /// Time to ask the leader.
     Nudge,
+    /// Somebody waits for a leader, and nobody did before.
+    Held,
     /// Time to look.
     Check,
 }
 
 impl Agent {
-    /// The agent of the HAProxy whose files and sockets are in `dir`.
-    pub fn new(dir: &Path, status: Arc<Status>) -> Self {
+    /// The agent of the HAProxy whose files and sockets are in `dir`, and whose requests wait in `hold`.
+    pub fn new(dir: &Path, status: Arc<Status>, hold: Arc<Hold>) -> Self {
         Self {
             files: Files::new(dir),
             sockets: Sockets::new(dir),
             status,
+            hold,
             good: None,
             prepared: None,
             refused: None,
@@ -84,19 +92,26 @@ impl Agent {
         // An agent before this one may have gone in the middle of a reload.
         self.good = self.files.good();
         let (sender, mut pulses) = mpsc::unbounded_channel();
+        let (elections, mut elected) = watch::channel(Elected::Unknown);
         let mut heartlines: Option<Heartlines> = None;
-        let mut awaiting: Option<Instant> = None;
+        let mut election: Option<ElectionWatch> = None;
+        let mut leads: Option<String> = None;
+        // Since when the leader is new and not served, and whether it is time to look once.
+        let (mut awaiting, mut due): (Option<Instant>, bool) = (None, false);
         let (mut checks, mut nudges) = (interval(CHECK), interval(NUDGE));
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let pressing = awaiting.is_some() || due || self.hold.is_held();
             let event = tokio::select! {
                 // The death of a leader first.
                 biased;
                 Some(pulse) = pulses.recv() => Event::Pulse(pulse),
+                Ok(()) = elected.changed() => Event::Elected,
                 Ok(()) = desired.changed() => Event::Changed,
                 _ = checks.tick() => Event::Check,
-                _ = nudges.tick(), if awaiting.is_some() => Event::Nudge,
+                _ = nudges.tick(), if pressing => Event::Nudge,
+                () = self.hold.arrival(), if !pressing => Event::Held,
             };
             let arrived = Instant::now();
             let Some(want) = desired.borrow().clone().or_else(|| self.good.clone()) else {
@@ -107,25 +122,49 @@ impl Agent {
             {
                 heartlines = Some(Heartlines::hold(servers, &sender));
             }
-            let since = awaiting
-                .filter(|_| matches!(event, Event::Nudge))
-                .unwrap_or(arrived);
-            let leader = self.leader(&want, since);
+            if !election.as_ref().is_some_and(|watch| watch.is_of(&want.state)) {
+                election = Some(ElectionWatch::start(&want.state, &elections));
+            }
+            self.hold.set_patience(want.state.following.hold_timeout_ms);
+            let known = elected.borrow().clone();
+            self.status.election_known(known != Elected::Unknown);
+            let name = known.leader(&want.state);
+            if name != leads.as_deref() {
+                leads = name.map(str::to_owned);
+                awaiting = name.is_some().then_some(arrived);
+                nudges.reset_immediately();
+            }
+            let leader = self.leader(&want, name, awaiting.unwrap_or(arrived));
             let outcome = match event {
                 Event::Pulse(Pulse::Ended(server)) => leader.ended(&server).await.map_err(Error::from),
                 Event::Pulse(Pulse::Began(server)) => leader.ask(&server).await.map_err(Error::from),
-                Event::Nudge => {
-                    let done = leader.nudge().await;
-                    if matches!(done, Ok(true)) || since.elapsed() > AWAIT_LEADER {
-                        awaiting = None;
+                Event::Elected if known == Elected::Unknown => Ok(()),
+                Event::Elected => leader.elected().await.map_err(Error::from),
+                Event::Nudge if awaiting.is_some() || due => tokio::select! {
+                    biased;
+                    // Somebody else is to be asked: the way to a pod that is gone is silence.
+                    Ok(()) = elected.changed() => {
+                        elected.mark_changed();
+                        Ok(())
                     }
-                    done.map(drop).map_err(Error::from)
+                    done = leader.nudge() => {
+                        due = false;
+                        awaiting = awaiting.filter(|since| {
+                            !matches!(done, Ok(true)) && since.elapsed() < AWAIT_LEADER
+                        });
+                        done.map(drop).map_err(Error::from)
+                    }
+                },
+                Event::Held => {
+                    // HAProxy has lost the leader, for a connection that failed perhaps.
+                    awaiting = name.filter(|_| self.hold.is_held()).map(|_| arrived);
+                    Ok(())
                 }
-                Event::Changed => {
-                    awaiting = want.state.leader.is_some().then_some(arrived);
-                    self.converge(&want, since).await
+                Event::Nudge => leader.look().await.map(drop).map_err(Error::from),
+                Event::Changed | Event::Check => {
+                    due = true;
+                    self.converge(&want, arrived).await
                 }
-                Event::Check => self.converge(&want, since).await,
             };
             match outcome {
                 Ok(()) => {}
@@ -136,16 +175,18 @@ impl Agent {
         }
     }
 
-    fn leader<'a>(&'a self, want: &'a Desired, since: Instant) -> Leader<'a> {
+    fn leader<'a>(&'a self, want: &'a Desired, name: Option<&'a str>, since: Instant) -> Leader<'a> {
         Leader {
             sockets: &self.sockets,
             want: &want.state,
+            name,
+            hold: &self.hold,
             status: &self.status,
             since,
         }
     }
 
-    /// Files, settings and leader of HAProxy become what is wanted, as far as they can without waiting.
+    /// Files and settings of HAProxy become what is wanted, as far as they can without waiting.
     async fn converge(&mut self, want: &Desired, since: Instant) -> Result<(), Error> {
         let worker = match self.sockets.worker().await {
             Ok(worker) => worker,
@@ -164,7 +205,6 @@ impl Agent {
         if worker.settings != want.state.settings && self.refused.as_ref() != Some(&want.state.settings) {
             self.reload(want, &worker, since).await?;
         }
-        self.leader(want, since).nudge().await?;
         let served = self.good.as_ref().map_or(&want.state, |good| &good.state);
         self.status.serves(served, &self.sockets.servers().await?);
         Ok(())
@@ -197,7 +237,7 @@ impl Agent {
             self.learn(&worker, want)?;
             // Whatever starts from now on must check for itself again.
             self.files.write_for_start(want)?;
-            self.leader(want, since).ask_believed().await?;
+            self.leader(want, None, since).ask_believed().await?;
             self.status.reloaded(Ok(()));
             self.status.applied(Cause::Settings, since.elapsed());
             tracing::info!(

@@ -21,13 +21,16 @@ use crate::cloud::haproxy::ProxyState;
 /// The state of the agent and its HAProxy.
 pub struct Status {
     registry: Registry,
-    reloads: Family<Outcome, Counter>,
+    reloads: Family<Reload, Counter>,
     last_reload: Gauge,
     refused: Gauge,
     settings: Family<Settings, Gauge>,
     up: Family<Up, Gauge>,
     switches: Counter,
     applied: Family<Applied, Histogram, fn() -> Histogram>,
+    elected: Gauge,
+    held: Gauge,
+    holds: Family<Held, Counter>,
     seen: Mutex<Seen>,
 }
 
@@ -55,6 +58,8 @@ pub enum Cause {
     Leader,
     /// A server's process ended.
     Death,
+    /// ZooKeeper names another leader, or none.
+    Election,
     /// The members or their addresses changed.
     Settings,
 }
@@ -65,8 +70,33 @@ struct Applied {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct Reload {
     outcome: &'static str,
+}
+
+/// What became of a request that found no leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// There is a leader, and HAProxy sends it there.
+    Released,
+    /// There was none for so long.
+    TimedOut,
+    /// It may not be sent twice, or too many wait already.
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Held {
+    outcome: Outcome,
+}
+
+/// A request that waits, for as long as this lives.
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +120,9 @@ impl Default for Status {
             up: Family::default(),
             switches: Counter::default(),
             applied: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            elected: Gauge::default(),
+            held: Gauge::default(),
+            holds: Family::default(),
             registry: Registry::default(),
             seen: Mutex::default(),
         };
@@ -126,10 +159,22 @@ impl Default for Status {
         );
         registry.register_with_unit(
             "applied",
-            "Time until HAProxy was told: from reading of a new leader until that one was ready, from the end of \
-            a server's connection, from reading of new settings until they were served",
+            "Time until HAProxy was told: from reading of a new leader until that one was ready and told up, and \
+            until the one before was told down (Election), from the end of a server's connection, from reading of \
+            new settings until they were served",
             Unit::Seconds,
             status.applied.clone(),
+        );
+        registry.register(
+            "election_known",
+            "1 while ZooKeeper tells who leads, 0 while only the operator does",
+            status.elected.clone(),
+        );
+        registry.register("held", "Requests that wait for a leader now", status.held.clone());
+        registry.register(
+            "holds",
+            "Requests that found no leader, by what became of them",
+            status.holds.clone(),
         );
         Self { registry, ..status }
     }
@@ -155,7 +200,7 @@ impl Status {
     /// A reload ended; the error is what HAProxy has against the settings.
     pub fn reloaded(&self, result: Result<(), String>) {
         let outcome = if result.is_ok() { "success" } else { "failure" };
-        self.reloads.get_or_create(&Outcome { outcome }).inc();
+        self.reloads.get_or_create(&Reload { outcome }).inc();
         if result.is_ok() {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             self.last_reload
@@ -177,6 +222,22 @@ impl Status {
         self.applied
             .get_or_create(&Applied { cause })
             .observe(after.as_secs_f64());
+    }
+
+    /// Whether ZooKeeper tells who leads.
+    pub fn election_known(&self, known: bool) {
+        self.elected.set(known.into());
+    }
+
+    /// A request waits.
+    pub fn held(&self) -> Waiting {
+        self.held.inc();
+        Waiting(self.held.clone())
+    }
+
+    /// A request that found no leader was answered.
+    pub fn was_held(&self, outcome: Outcome) {
+        self.holds.get_or_create(&Held { outcome }).inc();
     }
 
     /// What HAProxy serves.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::health::{Cause, Status};
+use super::hold::Hold;
 use super::probe;
-use super::socket::{Error, ServerState, Sockets};
+use super::socket::{Error, ServerState, Sockets, States};
 use crate::cloud::haproxy::ProxyState;
 
 /// Time that a member has to answer that it leads, when it would be good news. It is asked again in a moment.
@@ -16,8 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Leader<'a> {
     /// HAProxy.
     pub sockets: &'a Sockets,
-    /// What the operator knows.
+    /// The members.
     pub want: &'a ProxyState,
+    /// Name of the one that leads, as far as is known.
+    pub name: Option<&'a str>,
+    /// Those who wait for it.
+    pub hold: &'a Hold,
     /// Where it is told.
     pub status: &'a Status,
     /// When there was reason to look.
@@ -25,20 +30,33 @@ pub struct Leader<'a> {
 }
 
 impl Leader<'_> {
-    /// Makes the wanted leader HAProxy's only one, if it says itself that it leads. Returns whether there is
+    /// Lets those go who wait, if HAProxy has somebody for them. Returns what HAProxy knows.
+    pub async fn look(&self) -> Result<States, Error> {
+        let looked = Instant::now();
+        let states = self.sockets.servers().await?;
+        if let Some(backend) = self.want.kind.leader_backend()
+            && self
+                .want
+                .servers
+                .iter()
+                .any(|server| states.is_up(backend, &server.name))
+        {
+            self.hold.release(looked);
+        }
+        Ok(states)
+    }
+
+    /// Makes the named leader HAProxy's only one, if it says itself that it leads. Returns whether there is
     /// nothing left to do.
     ///
-    /// What the operator wrote may be old. A member that answers as the leader is the leader, and the others
-    /// are not; one that does not changes nothing.
+    /// What is known may be old. A member that answers as the leader is the leader, and the others are not; one
+    /// that does not changes nothing.
     pub async fn nudge(&self) -> Result<bool, Error> {
-        let (Some(backend), Some(leader)) = (self.want.kind.leader_backend(), &self.want.leader) else {
+        let states = self.look().await?;
+        let (Some(backend), Some(leader)) = (self.want.kind.leader_backend(), self.name) else {
             return Ok(true);
         };
-        let states = self.sockets.servers().await?;
-        let others = self.want.servers.iter().filter(|server| server.name != *leader);
-        let others_up: Vec<_> = others
-            .filter(|server| states.is_up(backend, &server.name))
-            .collect();
+        let others_up = self.others_up(backend, &states);
         if states.is_up(backend, leader) && others_up.is_empty() {
             return Ok(true);
         }
@@ -53,12 +71,28 @@ impl Leader<'_> {
         if !known.up {
             self.sockets.set_health(backend, leader, true).await?;
         }
+        self.hold.release(Instant::now());
         for other in others_up {
-            self.sockets.set_health(backend, &other.name, false).await?;
+            self.sockets.set_health(backend, other, false).await?;
         }
         self.status.applied(Cause::Leader, self.since.elapsed());
         tracing::info!(leader, "leads now");
         Ok(true)
+    }
+
+    /// Another was elected, or nobody: whoever led leads no longer, though it may answer still, and the next one
+    /// may take its time.
+    pub async fn elected(&self) -> Result<(), Error> {
+        let Some(backend) = self.want.kind.leader_backend() else {
+            return Ok(());
+        };
+        let states = self.sockets.servers().await?;
+        for other in self.others_up(backend, &states) {
+            self.sockets.set_health(backend, other, false).await?;
+            self.status.applied(Cause::Election, self.since.elapsed());
+            tracing::info!(server = other, "leads no longer, by election");
+        }
+        Ok(())
     }
 
     /// A server's process ended, or closed a connection: it no longer leads until it says so.
@@ -99,6 +133,14 @@ impl Leader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Servers that HAProxy believes to lead, besides the leader.
+    fn others_up(&self, backend: &str, states: &States) -> Vec<&str> {
+        let names = self.want.servers.iter().map(|server| server.name.as_str());
+        names
+            .filter(|name| Some(*name) != self.name && states.is_up(backend, name))
+            .collect()
     }
 
     /// What HAProxy knows of a server in the backend where it matters who leads.

@@ -1,13 +1,16 @@
 //! `proxy-agent`: runs beside each HAProxy, brings it the operator's configuration and tells it who leads.
 //!
-//! It needs the API server to learn of changes, and nothing to go on serving: HAProxy's own checks follow the
+//! It follows the election in ZooKeeper by itself, and holds requests that find no leader until there is one. It
+//! needs the API server to learn of changed members, and nothing to go on serving: HAProxy's own checks follow the
 //! leader without it, within a second.
 
 mod agent;
 mod config_map;
+mod election;
 mod files;
 mod health;
 mod heartline;
+mod hold;
 mod leader;
 mod probe;
 mod socket;
@@ -15,17 +18,19 @@ mod socket;
 pub use agent::Agent;
 pub use config_map::Desired;
 pub use health::Status;
+pub use hold::Hold;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use kube::Client;
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::cloud::haproxy::RUN_DIR;
+use crate::cloud::haproxy::{HOLD_PORT, RUN_DIR};
 use crate::runtime::shutdown;
 
 /// Options of `proxy-agent`.
@@ -66,9 +71,12 @@ pub async fn run(options: ProxyAgent) -> Result<(), Error> {
         .map_err(|e| Error::Client(Box::new(e)))?;
     let status = Arc::new(Status::default());
     let (sender, desired) = watch::channel(None);
-    let agent = Agent::new(&options.run_dir, status.clone());
+    let hold = Arc::new(Hold::new(status.clone()));
+    let waiting = TcpListener::bind((Ipv4Addr::LOCALHOST, HOLD_PORT)).await?;
+    let agent = Agent::new(&options.run_dir, status.clone(), hold.clone());
     tokio::select! {
         served = health::serve(options.listen, status) => Ok(served?),
+        held = hold.serve(waiting) => Ok(held?),
         () = config_map::follow(client, &options.namespace, &options.config_map, sender) => Ok(()),
         () = agent.run(desired) => Ok(()),
         asked = shutdown::requested() => Ok(asked?),
