@@ -4,16 +4,22 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::networking::v1::IPAddress;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+
 use kube::runtime::reflector::Store;
+use kube::runtime::wait::await_condition;
+use kube::runtime::wait::conditions::is_deleted;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::build::{Applied, Prepared, Resources};
 use super::stores::{component_of, named, of_cloud};
@@ -22,6 +28,9 @@ use super::{Context, content_hash};
 use crate::cloud::component::Component;
 use crate::cloud::names::{APPLIED_HASH_ANNOTATION, MANAGER};
 use crate::cloud::volume_growth::same_quantity;
+
+/// Longest wait for the release of an address; it takes some milliseconds.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// Why the API server does not have what was built.
 #[derive(Debug, Error)]
@@ -218,17 +227,49 @@ async fn one<K: Applicable>(
         }
     }
     let params = PatchParams::apply(MANAGER).force();
-    match api.patch(&name, &params, &Patch::Apply(&desired)).await {
-        // A Service was deleted, and in the meantime somebody else got its address.
-        Err(kube::Error::Api(status)) if status.message.contains("provided IP is already allocated") => {
-            if let Some(spec) = desired["spec"].as_object_mut() {
-                spec.remove("clusterIP");
-            }
-            api.patch(&name, &params, &Patch::Apply(&desired))
-                .await
-                .map_err(failed)
-        }
-        result => result.map_err(failed),
+    let mut result = api.patch(&name, &params, &Patch::Apply(&desired)).await;
+    if is_address_taken(&result) {
+        // A Service was deleted, and its address is about to be free.
+        let address = desired["spec"]["clusterIP"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        released(ctx, cloud, &name, &address).await;
+        result = api.patch(&name, &params, &Patch::Apply(&desired)).await;
+    }
+    if is_address_taken(&result)
+        && let Some(spec) = desired["spec"].as_object_mut()
+    {
+        // Somebody else has got it in the meantime.
+        spec.remove("clusterIP");
+        result = api.patch(&name, &params, &Patch::Apply(&desired)).await;
+    }
+    result.map_err(failed)
+}
+
+fn is_address_taken<K>(result: &Result<K, kube::Error>) -> bool {
+    matches!(result, Err(kube::Error::Api(status)) if status.message.contains("provided IP is already allocated"))
+}
+
+/// Waits until the API server has released the address of a Service of ours that is gone: it does so a moment
+/// after the Service.
+async fn released(ctx: &Context, cloud: &ValidatedCloud, service: &str, address: &str) {
+    let addresses = Api::<IPAddress>::all(ctx.client.clone());
+    // Without this kind, as before Kubernetes 1.33, addresses are released with their Services.
+    let Ok(Some(held)) = addresses.get_opt(address).await else {
+        return;
+    };
+    let holder = held.spec.as_ref().map(|spec| &spec.parent_ref);
+    let ours = holder.is_some_and(|holder| {
+        holder.name == service && holder.namespace.as_ref() == Some(&cloud.id.namespace)
+    });
+    if !ours {
+        return;
+    }
+    let uid = held.uid().unwrap_or_default();
+    let gone = await_condition(addresses, address, is_deleted(&uid));
+    if timeout(RELEASE, gone).await.is_err() {
+        tracing::warn!(service, address, "its address is not released");
     }
 }
 
