@@ -263,11 +263,14 @@ impl Cloud {
 /// A cloud with one member of everything, at ports of the node where the sample's slaves are not, changed by a
 /// merge patch.
 pub fn small(changes: Value) -> Value {
+    // The node has the sample cloud to run as well.
+    let little = json!({"requests": {"cpu": "1m", "memory": "32Mi"}});
     let mut spec = json!({
-        "zookeeper": {"replicas": 1, "storage": {"reclaim": "Delete"}},
-        "masters": {"replicas": 1, "storage": {"reclaim": "Delete"}},
-        "marathon": {"replicas": 1},
-        "slaves": {"perNode": 1, "basePort": 5061, "taskPorts": {"begin": 32100, "end": 32199}},
+        "zookeeper": {"replicas": 1, "storage": {"reclaim": "Delete"}, "resources": little},
+        "masters": {"replicas": 1, "storage": {"reclaim": "Delete"}, "resources": little},
+        "marathon": {"replicas": 1, "resources": little},
+        "slaves": {"perNode": 1, "basePort": 5061, "taskPorts": {"begin": 32100, "end": 32199}, "resources": little},
+        "proxies": {"resources": little},
     });
     merge(&mut spec, changes);
     spec

@@ -86,11 +86,9 @@ fn a_change_of_mind_ends_well() -> Result {
 async fn three_of_each(scene: &Scene) -> Result<Cloud> {
     let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
     let disks = json!({"reclaim": "Retain"});
-    // The node has the sample cloud to run as well.
-    let little = json!({"requests": {"cpu": "1m", "memory": "32Mi"}});
     let spec = small(json!({
-        "zookeeper": {"replicas": 3, "storage": disks, "resources": little},
-        "masters": {"replicas": 3, "storage": disks, "resources": little},
+        "zookeeper": {"replicas": 3, "storage": disks},
+        "masters": {"replicas": 3, "storage": disks},
     }));
     cloud.create(&spec, false).await?;
     cloud.ready().await?;
