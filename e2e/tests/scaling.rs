@@ -129,7 +129,7 @@ fn same(
 ) {
     let of = |lives: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>| {
         let ours = lives.iter().filter(|(name, _)| name.contains(component));
-        ours.map(|(name, life)| format!("{name} {life:?}"))
+        ours.map(|(name, life)| (name.clone(), life.uid.clone()))
             .collect::<Vec<_>>()
     };
     assert_eq!(of(before), of(now), "pods of {component} were replaced");
