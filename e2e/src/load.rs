@@ -325,6 +325,17 @@ impl Report {
         answers.next().map(|s| s.over)
     }
 
+    /// Who answered last.
+    pub fn last_leader(&self) -> Option<Leader> {
+        self.samples.iter().rev().find_map(Sample::leader).cloned()
+    }
+
+    /// When `leader` first answered.
+    pub fn first_answer(&self, leader: &Leader) -> Option<Duration> {
+        let mut answers = self.samples.iter().filter(|s| s.leader() == Some(leader));
+        answers.next().map(|s| s.over)
+    }
+
     /// When `leader` last answered.
     pub fn last_answer(&self, leader: &Leader) -> Option<Duration> {
         let answers = self.samples.iter().filter(|s| s.leader() == Some(leader));
