@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down check test bench-failover docs clean
+.PHONY: help up down check test bench-failover chaos docs clean
 
 TESTBED := e2e/testbed
 CACHE := $(or $(MESOSCLOUD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mesoscloud)
@@ -52,6 +52,9 @@ test: ## Everything: what `check` does, and the end-to-end tests on a cluster ra
 
 bench-failover: up ## How long nobody answers when a leader dies; about half an hour
 	@cargo run --release -p mesoscloud-e2e --bin bench-failover
+
+chaos: up ## Ten minutes of blows, drawn from a seed; CHAOS_SECONDS and CHAOS_SEED change that
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test -p mesoscloud-e2e --test chaos -- --nocapture
 
 docs: ## Write anew what is generated from the types
 	UPDATE_GENERATED=1 cargo test -p mesoscloud-crds --test generated

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::{Answer, Connection, get};
-use crate::{Error, MESOS, Result};
+use crate::{Error, MARATHON, MESOS, Result};
 
 /// Usual pause between two requests that each come on a connection of their own: 50 a second.
 pub const FRESH: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ const KEPT: Duration = Duration::from_millis(100);
 /// Requests that wait for their answers at the same time, at most.
 const WAITING: usize = 500;
 /// No load lasts longer.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_secs(1200);
 
 /// Whom a load asks.
 #[derive(Clone, Copy)]
@@ -37,6 +37,13 @@ pub const MESOS_PROXY: Target = Target {
     address: MESOS,
     path: "/state.json",
     judge,
+};
+
+/// The proxy of Marathon, asked who leads.
+pub const MARATHON_PROXY: Target = Target {
+    address: MARATHON,
+    path: "/v2/leader",
+    judge: judge_marathon,
 };
 
 /// A leading master.
@@ -289,6 +296,20 @@ pub fn judge(answer: &Answer, cloud: &str) -> Outcome {
         "status {} from server {server:?}: pid {pid:?}, leader {leader:?}, hostname {hostname:?}",
         answer.status
     ))
+}
+
+/// Marathon's leader is what it calls itself, and one that leads does so whoever asked it.
+fn judge_marathon(answer: &Answer, _: &str) -> Outcome {
+    match answer.status {
+        200 => {
+            let leader = answer.json()["leader"].as_str().unwrap_or_default().to_owned();
+            let name = leader.split('.').next().unwrap_or_default().to_owned();
+            Outcome::Leader(Leader { name, pid: leader })
+        }
+        // No leader: of all answers the honest one.
+        404 | 502 | 503 => Outcome::Unavailable,
+        status => Outcome::Wrong(format!("status {status}")),
+    }
 }
 
 /// What came of a load.

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::time::interval;
 
 use crate::http::{get, request};
-use crate::{Context as _, Error, Result, docker};
+use crate::{Cloud, Context as _, Error, MESOS, Result, docker};
 
 /// Time for an app to get healthy or to go.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -145,4 +147,17 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Result<Result<T, 
     Err(Error::new(format!(
         "within {PATIENCE:?} it did not come about that {what}; last seen: {last}"
     )))
+}
+
+/// The pod of the slave that runs a task of the sample cloud.
+pub async fn pod_of(cloud: &Cloud, task: &Task) -> Result<Pod> {
+    let state = get(MESOS, "/state.json").await?.json();
+    let slaves = state["slaves"].as_array().context("the leader knows no slaves")?;
+    let slave = slaves.iter().find(|s| s["id"] == task.slave.as_str());
+    let pid = slave.and_then(|s| s["pid"].as_str()).context(&task.slave)?;
+    let port = pid.rsplit(':').next().context(pid)?;
+    let index = (port.parse::<i32>()? - 5051).to_string();
+    let mut pods = cloud.pods(Some("slave")).await?.into_iter();
+    let pod = pods.find(|p| p.labels().get("mesoscloud.io/slave-index") == Some(&index));
+    pod.context(format!("no pod of slave {index}"))
 }

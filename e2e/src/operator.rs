@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt as _};
@@ -105,6 +106,8 @@ pub struct Request {
     pub verb: String,
     /// What it was about.
     pub uri: String,
+    /// When it came.
+    pub at: Timestamp,
 }
 
 impl Request {
@@ -138,6 +141,7 @@ impl Audit {
             Ok(Request {
                 verb: text("verb"),
                 uri: text("requestURI"),
+                at: text("requestReceivedTimestamp").parse().context(line)?,
             })
         });
         requests.collect()

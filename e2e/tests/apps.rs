@@ -3,8 +3,8 @@
 
 use kube::ResourceExt as _;
 use mesoscloud_e2e::http::get;
-use mesoscloud_e2e::marathon::Marathon;
-use mesoscloud_e2e::{Context as _, MACHINE, MARATHON, MESOS, Result, Scene, docker, node, test};
+use mesoscloud_e2e::marathon::{Marathon, pod_of};
+use mesoscloud_e2e::{MACHINE, MARATHON, Result, Scene, docker, node, test};
 
 const API: Marathon = Marathon(MARATHON);
 
@@ -61,24 +61,7 @@ fn an_app_outlives_its_slaves_pod() -> Result {
     test("apps_slave_deleted", async |scene| {
         let cloud = scene.sample().await?;
         let old = posted(scene, "/e2e-orphan").await?;
-        let state = get(MESOS, "/state.json").await?.json();
-        let slaves = state["slaves"].as_array().context("the leader knows no slaves")?;
-        let slave = slaves
-            .iter()
-            .find(|s| s["id"] == old.slave.as_str())
-            .context(&old.slave)?;
-        let port = slave["pid"]
-            .as_str()
-            .and_then(|pid| pid.rsplit(':').next())
-            .context("a slave without pid")?;
-        let index = port.parse::<i32>()? - 5051;
-        let label = format!("mesoscloud.io/slave-index={index}");
-        let pods = cloud.pods(Some("slave")).await?;
-        let pod = pods
-            .iter()
-            .find(|p| p.labels().iter().any(|(k, v)| format!("{k}={v}") == label));
-        let pod = pod.context(format!("no pod with {label}"))?;
-
+        let pod = pod_of(&cloud, &old).await?;
         cloud.delete_pod(&pod.name_any(), false).await?;
         let new = API.healthy("/e2e-orphan", &old.id).await?;
         assert_eq!(get(&new.address(), "/").await?.status, 200);

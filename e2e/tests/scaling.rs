@@ -1,4 +1,4 @@
-//! Proves that ZooKeeper grows, and the masters grow and shrink, under way: every step keeps a quorum, what was written
+//! Proves that ZooKeeper and the masters grow and shrink under way: every step keeps a quorum, what was written
 //! stays, and an operator that is killed half way ends it all the same.
 
 use mesoscloud_e2e::cloud::{pod_address, small};
@@ -29,7 +29,7 @@ fn masters_grow_and_shrink() -> Result {
 }
 
 #[test]
-fn zookeeper_grows_though_the_operator_is_killed() -> Result {
+fn zookeeper_grows_and_shrinks_though_the_operator_is_killed() -> Result {
     test("scaling_zookeeper", async |scene| {
         let cloud = three_of_each(scene).await?;
         let lives = cloud.lives().await?;
@@ -49,6 +49,22 @@ fn zookeeper_grows_though_the_operator_is_killed() -> Result {
         assert_eq!(modes(&cloud).await?, (4, 1));
         // A leading master that loses its session while ZooKeeper elects a leader of its own exits, and is back in
         // the same pod.
+        for disturbed in ["-master-", "-marathon-", "-slave-"] {
+            same(&lives, &cloud.lives().await?, disturbed);
+        }
+
+        cloud
+            .change(&json!({"zookeeper": {"replicas": 3}}), false)
+            .await?;
+        eventually("the fifth member is gone", async || {
+            let members = cloud.pods(Some("zookeeper")).await?.len();
+            Ok((members < 5).then_some(()).ok_or(format!("{members} members")))
+        })
+        .await?;
+        operator::scale(&scene.cluster, 0).await?;
+        operator::scale(&scene.cluster, 1).await?;
+        cloud.settled().await?;
+        assert_eq!(modes(&cloud).await?, (2, 1));
         for disturbed in ["-master-", "-marathon-", "-slave-"] {
             same(&lives, &cloud.lives().await?, disturbed);
         }

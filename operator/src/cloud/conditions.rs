@@ -243,7 +243,9 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
             type_,
             false,
             reason::COMPONENTS_NOT_READY,
-            format!("{component}: not created yet"),
+            under_way
+                .clone()
+                .unwrap_or_else(|| format!("{component}: not created yet")),
         ),
     }
 }

@@ -13,6 +13,7 @@ pub mod pod_trouble;
 pub mod quorum;
 pub mod rollout;
 pub mod scaling;
+pub mod slave_rollout;
 pub mod task_ports;
 pub mod volume_growth;
 pub mod zk_url;

@@ -3,6 +3,7 @@
 pub mod election_watch;
 mod ensemble;
 mod watch;
+pub mod withdrawal;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

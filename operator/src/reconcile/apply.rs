@@ -75,7 +75,8 @@ pub enum Error {
     },
 }
 
-/// Applies every object, configuration before what reads it, then deletes what is left over.
+/// Applies every object, configuration before what reads it, then deletes what is left over. The DaemonSets that
+/// are `held_back` stay as they are.
 ///
 /// # Errors
 /// At the first object that the API server refuses. What was applied stays; the next pass starts anew.
@@ -83,6 +84,7 @@ pub async fn apply(
     ctx: &Context,
     cloud: &ValidatedCloud,
     resources: Resources<Prepared>,
+    held_back: &BTreeSet<String>,
 ) -> Result<Resources<Applied>, Error> {
     let mut resources = resources.into_state::<Applied>();
     let stores = &ctx.stores;
@@ -99,7 +101,11 @@ pub async fn apply(
     each(ctx, cloud, &stores.services, &mut resources.services).await?;
     each(ctx, cloud, &stores.stateful_sets, &mut resources.stateful_sets).await?;
     each(ctx, cloud, &stores.deployments, &mut resources.deployments).await?;
-    each(ctx, cloud, &stores.daemon_sets, &mut resources.daemon_sets).await?;
+    let (held_back, mut free): (Vec<_>, Vec<_>) = std::mem::take(&mut resources.daemon_sets)
+        .into_iter()
+        .partition(|set| held_back.contains(&set.name_any()));
+    each(ctx, cloud, &stores.daemon_sets, &mut free).await?;
+    resources.daemon_sets = [free, held_back].concat();
     each(
         ctx,
         cloud,

@@ -52,6 +52,8 @@ pub struct References {
     pub sizes: BTreeMap<Component, Size>,
     /// Claims of members' disks that are smaller than the spec says, by component.
     pub small_claims: BTreeMap<Component, Vec<Claim>>,
+    /// Where who leads is decided; `None` while ZooKeeper has no addresses.
+    pub electorate: Option<Electorate>,
     /// Who leads.
     pub elected: Elected,
 }
@@ -84,7 +86,16 @@ pub async fn dereference(ctx: &Context, cloud: &MesosCloud, id: &CloudId) -> Res
             .small_claims
             .insert(component, small_claims(ctx, id, component, storage).await?);
     }
-    references.elected = elected(ctx, cloud, id, &references.addresses);
+    // Members that are to go may lead as long as they are there.
+    let members = references.sizes.get(&Component::ZooKeeper);
+    let members = members
+        .map_or(0, |size| size.members)
+        .max(cloud.spec.zookeeper.replicas);
+    references.electorate = electorate(cloud, id, members, &references.addresses);
+    if let Some(electorate) = &references.electorate {
+        let object = ObjectRef::new(&id.name).within(&id.namespace);
+        references.elected = ctx.leaders.follow(&object, electorate.clone());
+    }
     Ok(references)
 }
 
@@ -212,27 +223,22 @@ async fn small_claims(
     Ok(claims)
 }
 
-fn elected(
-    ctx: &Context,
+fn electorate(
     cloud: &MesosCloud,
     id: &CloudId,
+    members: i32,
     addresses: &BTreeMap<String, ServiceAddress>,
-) -> Elected {
-    let members = (0..cloud.spec.zookeeper.replicas).map(|n| id.member(Component::ZooKeeper, n));
+) -> Option<Electorate> {
+    let members = (0..members).map(|n| id.member(Component::ZooKeeper, n));
     let ensemble: Vec<_> = members
         .filter_map(|name| {
             let address = format!("{}:{ZOOKEEPER_PORT}", addresses.get(&name)?.ip);
             Some((name, address))
         })
         .collect();
-    if ensemble.is_empty() {
-        return Elected::default();
-    }
-    let electorate = Electorate {
+    (!ensemble.is_empty()).then(|| Electorate {
         ensemble,
         mesos_path: cloud.spec.masters.zk_path.clone(),
         marathon_path: cloud.spec.marathon.zk_path.clone(),
-    };
-    ctx.leaders
-        .follow(&ObjectRef::new(&id.name).within(&id.namespace), electorate)
+    })
 }

@@ -3,11 +3,13 @@
 
 pub mod apply;
 pub mod build;
+pub mod candidacy;
 pub mod controller;
 pub mod dereference;
 pub mod events;
 pub mod rollout;
 pub mod scaling;
+pub mod slaves;
 pub mod status;
 pub mod stores;
 pub mod validate;
@@ -124,6 +126,7 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     let id = validate::identify(object, &ctx.cluster_domain)?;
     let references = dereference::dereference(ctx, object, &id).await?;
     let mut cloud = validate::validate(object, &ctx.cluster_domain, &references.neighbours)?;
+    candidacy::withdraw_orphaned(ctx, &cloud, &references).await?;
     let leaders = status::leaders(&id, &references.elected);
     let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
 
@@ -135,7 +138,11 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
         live_sidecars: &references.live_sidecars,
         live_claim_sizes: &references.live_claim_sizes,
     });
-    let applied = apply::apply(ctx, &cloud, resources).await?;
+    let held_back = slaves::hold_back(ctx, &cloud, object, &resources.daemon_sets);
+    if let Some(why) = held_back.why {
+        under_way.insert(Component::Slave, why);
+    }
+    let applied = apply::apply(ctx, &cloud, resources, &held_back.names).await?;
     grow_disks(ctx, &mut cloud, &references).await?;
     if let Some((component, waiting)) = rollout::advance(ctx, &cloud, &applied, &leaders).await? {
         under_way.entry(component).or_insert(waiting);

@@ -166,7 +166,7 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 /// Whether the component's program runs or ran in this pod.
-fn has_started(pod: &Pod) -> bool {
+pub fn has_started(pod: &Pod) -> bool {
     let Some(component) = component_of(pod) else {
         return true;
     };

@@ -96,14 +96,6 @@ async fn next(
     wanted: i32,
     leaders: &Leaders,
 ) -> Result<Step, Error> {
-    if component == Component::ZooKeeper && wanted < size.members && size == Size::settled(size.members) {
-        // A last member that hands over comes back without a list of its own, and the rollout stands still.
-        let why = format!(
-            "ZooKeeper is not made smaller yet: set replicas back to {} or more",
-            size.members
-        );
-        return Ok(Step::Wait(why));
-    }
     let set = named(&ctx.stores.stateful_sets, &cloud.id, &cloud.id.object(component));
     let Some(target) = set.as_deref().and_then(target) else {
         return Ok(Step::Wait("the last step is being taken up".to_owned()));

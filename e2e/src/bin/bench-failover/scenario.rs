@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use mesoscloud_e2e::http::Answer;
-use mesoscloud_e2e::load::{Leader, Load, MESOS_PROXY, Outcome, Target};
-use mesoscloud_e2e::{Cloud, Context as _, MARATHON, Result, operator};
+use mesoscloud_e2e::load::{Leader, Load, MARATHON_PROXY, MESOS_PROXY, Target};
+use mesoscloud_e2e::{Cloud, Context as _, Result, operator};
 use serde_json::{Value, json};
 
 use crate::blow;
@@ -115,11 +114,7 @@ impl Scenario {
 
     fn target(self) -> Target {
         match self {
-            Self::Marathon => Target {
-                address: MARATHON,
-                path: "/v2/leader",
-                judge: marathon,
-            },
+            Self::Marathon => MARATHON_PROXY,
             _ => MESOS_PROXY,
         }
     }
@@ -145,8 +140,10 @@ impl Scenario {
         if self == Self::WithoutOperator {
             operator::scale(&cloud.cluster, 0).await?;
         }
+        let pods = cloud.pods(None).await?.len();
         let mut measured = Measured::default();
         for run in 1..=runs {
+            cloud.pods_ready(pods).await?;
             let seconds = self.once(cloud, run, &mut measured).await?;
             println!("  {run:2}: {seconds:.3} s");
             measured.seconds.push(seconds);
@@ -155,8 +152,6 @@ impl Scenario {
     }
 
     async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
-        let count = cloud.pods(None).await?.len();
-        cloud.pods_ready(count).await?;
         let stopped = match self {
             Self::WithoutAgent | Self::Plain => Some(blow::stop_agent(cloud).await?),
             _ => None,
@@ -181,6 +176,7 @@ impl Scenario {
         }
         let began = clocks.0 - clocks.1.duration_since(report.began);
         let answered = report.next_leader(&old).context("nobody answered")?;
+        let killed = death.is_some();
         let death = match death {
             Some(death) => death.duration_since(began)?,
             // A pod that is deleted goes on for a while: it is dead when it has answered for the last time.
@@ -192,6 +188,10 @@ impl Scenario {
             measured
                 .stages
                 .add(watch.stop(cloud, &old.name, death, answered).await?);
+        }
+        if killed {
+            // A container that was killed several times is started again later and later; in a new pod it is not.
+            cloud.delete_pod(&old.name, false).await?;
         }
         measured.requests += report.samples.len();
         measured.failed += report.samples.iter().filter(|s| s.is_lost()).count();
@@ -230,18 +230,4 @@ pub async fn restore(cloud: &Cloud) -> Result {
     cloud.change(&sample, false).await?;
     cloud.settled().await?;
     Ok(())
-}
-
-/// Marathon's leader is what it calls itself, and one that leads does so whoever asked it.
-fn marathon(answer: &Answer, _: &str) -> Outcome {
-    match answer.status {
-        200 => {
-            let leader = answer.json()["leader"].as_str().unwrap_or_default().to_owned();
-            let name = leader.split('.').next().unwrap_or_default().to_owned();
-            Outcome::Leader(Leader { name, pid: leader })
-        }
-        // No leader: of all answers the honest one.
-        404 | 502 | 503 => Outcome::Unavailable,
-        status => Outcome::Wrong(format!("status {status}")),
-    }
 }

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, HostPathVolumeSource, PodSpec, SecurityContext, Volume, VolumeMount,
+    Container, EnvVar, ExecAction, HostPathVolumeSource, Lifecycle, LifecycleHandler, PodSpec,
+    SecurityContext, Volume, VolumeMount,
 };
 use mesoscloud_crds::spec::Containerizer;
 
@@ -21,6 +22,7 @@ const PROGRAM: &str = "/run/mesoscloud/mesoscloud-operator";
 /// Where preflight sees the node's /var/run. It looks for Docker's socket there, because a volume of the
 /// socket itself would be made a folder on a node without Docker.
 const HOST_RUN: &str = "/host/run";
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// Adds the slaves' objects.
 pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
@@ -125,10 +127,11 @@ fn pod_template(
             ..pod::mount(&name, &extra.mount_path)
         });
     }
-    let preflight = preflight(inputs, sidecar_image, &env, &mounts);
+    let mut init = preflight(inputs, sidecar_image, &env, &mounts);
     if with_docker {
-        volumes.push(host("docker-socket", "/var/run/docker.sock", ""));
-        mounts.push(pod::mount("docker-socket", "/var/run/docker.sock"));
+        init.push(guard(sidecar_image, &env, &work_dir));
+        volumes.push(host("docker-socket", DOCKER_SOCKET, ""));
+        mounts.push(pod::mount("docker-socket", DOCKER_SOCKET));
     }
     let slave = Container {
         volume_mounts: Some(mounts),
@@ -136,6 +139,15 @@ fn pod_template(
         // /health is 200 whether or not a master knows the slave.
         readiness_probe: Some(probe::exec(&[PROGRAM, "preflight", "registered"], probe::PROMPT)),
         liveness_probe: Some(probe::http("/health", port, probe::PATIENT)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(ExecAction {
+                    command: Some([PROGRAM, "preflight", "leave"].map(str::to_owned).into()),
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
         ..pod::main_container(COMPONENT, &spec.image, &spec.pod, &spec.resources, env)
     };
     let mut template = pod::template(
@@ -146,7 +158,7 @@ fn pod_template(
         PodSpec {
             host_network: Some(true),
             dns_policy: Some("ClusterFirstWithHostNet".to_owned()),
-            init_containers: Some(preflight),
+            init_containers: Some(init),
             containers: vec![slave],
             volumes: Some(volumes),
             ..PodSpec::default()
@@ -187,10 +199,7 @@ fn preflight(
     let mut check_env = env.to_vec();
     check_env.push(pod::env_field("MESOSCLOUD_NODE_IP", "status.hostIP"));
     check_env.push(pod::env("MESOSCLOUD_RUN_DIR", RUN_DIR));
-    check_env.push(pod::env(
-        "MESOSCLOUD_DOCKER_SOCKET",
-        format!("{HOST_RUN}/docker.sock"),
-    ));
+    check_env.push(docker_socket());
     if let Some(hostname) = &spec.hostname {
         check_env.push(pod::env("MESOSCLOUD_HOSTNAME", hostname.clone()));
     }
@@ -209,6 +218,42 @@ fn preflight(
             ..check
         },
     ]
+}
+
+/// Where the operator's own containers find Docker's socket, also after Docker's restart.
+fn docker_socket() -> EnvVar {
+    pod::env("MESOSCLOUD_DOCKER_SOCKET", format!("{HOST_RUN}/docker.sock"))
+}
+
+/// A native sidecar: it ends after the slave, and takes the containers of its tasks with it.
+fn guard(sidecar_image: &str, env: &[EnvVar], work_dir: &str) -> Container {
+    let known = ["MESOS_IP", "MESOS_PORT", "MESOS_WORK_DIR"];
+    let mut env: Vec<_> = env
+        .iter()
+        .filter(|e| known.contains(&e.name.as_str()))
+        .cloned()
+        .collect();
+    env.push(docker_socket());
+    Container {
+        name: "guard".to_owned(),
+        image: Some(sidecar_image.to_owned()),
+        args: Some(["guard", "slave"].map(str::to_owned).into()),
+        env: Some(env),
+        restart_policy: Some("Always".to_owned()),
+        volume_mounts: Some(vec![
+            pod::mount_read_only("work-dir", work_dir),
+            pod::mount_read_only("host-run", HOST_RUN),
+        ]),
+        // Docker's socket is root's.
+        security_context: Some(SecurityContext {
+            run_as_user: Some(0),
+            run_as_non_root: Some(false),
+            ..pod::restricted()
+        }),
+        resources: Some(super::sidecar_image::resources()),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..Container::default()
+    }
 }
 
 fn privileged() -> SecurityContext {

@@ -57,11 +57,13 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
     let cloud = inputs.cloud;
     let spec = &cloud.spec.zookeeper;
     let listed = cloud.sized_for(COMPONENT, spec.replicas);
-    let mut files: BTreeMap<_, _> = (0..listed)
-        .map(|n| (format!("zoo-{n}.cfg"), zoo_cfg(&cloud.id, spec, listed, n)))
-        .collect();
+    let file = |members: i32, n: i32| (format!("zoo-{n}.cfg"), zoo_cfg(&cloud.id, spec, members, n));
+    let mut files: BTreeMap<_, _> = (0..listed).map(|n| file(listed, n)).collect();
     files.insert("log4j.properties".to_owned(), LOG4J.to_owned());
     files.insert("logback.xml".to_owned(), LOGBACK.to_owned());
+    let hash = content_hash(&files);
+    // One that is no longer on the others' list keeps its own until it goes: it may be started anew.
+    files.extend((listed..spec.replicas).map(|n| file(n + 1, n)));
 
     let ports = [
         ("client", ZOOKEEPER_PORT),
@@ -105,7 +107,7 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         cloud,
         COMPONENT,
         &spec.pod,
-        Some([(CONFIG_HASH_ANNOTATION.to_owned(), content_hash(&files))].into()),
+        Some([(CONFIG_HASH_ANNOTATION.to_owned(), hash)].into()),
         PodSpec {
             security_context: Some(pod::restricted_pod()),
             affinity: Some(pod::spread(cloud, COMPONENT)),

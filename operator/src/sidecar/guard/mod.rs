@@ -1,19 +1,22 @@
-//! `guard`: runs beside each master and each Marathon. When its neighbour's process dies, it withdraws the
-//! neighbour's candidacy, so that the next leader is elected within milliseconds instead of when the session
-//! ends.
+//! `guard`: runs beside each master, each Marathon and each slave. When its neighbour's process dies, it clears
+//! away what the neighbour leaves behind.
+//!
+//! Of a master or Marathon that is its candidacy: the next leader is elected within milliseconds instead of when
+//! the session ends. Of a slave it is the containers of its tasks.
 //!
 //! Without it a dead leader's election node stays for up to 4.5 s, and for 12 s with ZooKeeper's usual settings:
 //! neither Mesos 0.28.1 nor a killed Marathon says goodbye. It is safe: a master that loses its candidacy exits
 //! by itself, and what is written to the registry is decided by the replicas' votes.
 //!
 //! A native sidecar: it outlives the main container, so a crash, an OOM kill, a deleted pod and a rollout all
-//! end the same way. It has no token; all it needs is ZooKeeper.
+//! end the same way. It has no token; all it needs is ZooKeeper, or the node's Docker.
 
 mod election_nodes;
 mod health;
 mod neighbour;
 mod recover;
 mod replicas;
+mod task_containers;
 mod withdrawal;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +27,9 @@ use tokio::sync::watch;
 
 use self::election_nodes::{Election, ElectionNodes};
 use self::health::Status;
+use self::neighbour::Life;
 use self::replicas::{Inbox, Replicas};
+use self::task_containers::{Slave, TaskContainers};
 use self::withdrawal::Withdrawal;
 use crate::cloud::election::{is_marathon_candidate, is_master_candidate, marathon, master};
 use crate::cloud::names::{GUARD_PORT, MARATHON_PORT, MASTER_PORT};
@@ -37,6 +42,8 @@ pub enum Guard {
     Master(Options),
     /// A Marathon.
     Marathon(Options),
+    /// A Mesos slave.
+    Slave(Slave),
 }
 
 /// Options of `guard`.
@@ -61,10 +68,19 @@ pub struct Options {
 /// # Errors
 /// When it cannot listen.
 pub async fn run(guard: Guard) -> std::io::Result<()> {
-    let (options, port, master) = match guard {
-        Guard::Master(options) => (options, MASTER_PORT, true),
-        Guard::Marathon(options) => (options, MARATHON_PORT, false),
-    };
+    match guard {
+        Guard::Master(options) => candidate(options, MASTER_PORT, true).await,
+        Guard::Marathon(options) => candidate(options, MARATHON_PORT, false).await,
+        Guard::Slave(options) => slave(options).await,
+    }
+}
+
+/// Beside a candidate of an election, a master or else a Marathon.
+///
+/// A Mesos listens before it becomes a candidate: whatever has been seen before a connection is refused is of a
+/// process that is dead, also of one that died unseen. Marathon starts both at the same time, so only what it had
+/// when it died is surely not its successor's.
+async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result<()> {
     let port = u16::try_from(port).unwrap_or_default();
     let listen = SocketAddr::new(options.ip, u16::try_from(GUARD_PORT).unwrap_or_default());
     let neighbour = SocketAddr::new(options.ip, port);
@@ -87,16 +103,57 @@ pub async fn run(guard: Guard) -> std::io::Result<()> {
     let inbox = Arc::new(Inbox::default());
     let replicas = master.then(|| Arc::new(Replicas::new(neighbour, listen, inbox.clone(), nodes.peers())));
     let withdrawal = Withdrawal::new(nodes.clone(), replicas.clone(), status.clone());
-    let (alive, life) = watch::channel(neighbour::Life::Unknown);
+    let (alive, life) = watch::channel(Life::Unknown);
+    let watched = neighbour::watch(
+        neighbour,
+        &alive,
+        || nodes.own(),
+        |known, refusal| {
+            let died = refusal.before == Life::Alive;
+            if died {
+                status.death();
+            }
+            if died || master {
+                withdrawal.doom(known, refusal.ended);
+            }
+        },
+    );
     tokio::select! {
         served = health::serve(listen, neighbour, status.clone(), replicas, inbox) => served,
         () = follow => Ok(()),
-        () = neighbour::watch(neighbour, master, &nodes, &withdrawal, &alive, &status) => Ok(()),
+        () = watched => Ok(()),
         () = withdrawal.run() => Ok(()),
         asked = shutdown::requested() => {
             asked?;
             // Kubernetes asks when the neighbour has ended; what is under way is brought to its end.
             withdrawal.finish(life).await;
+            Ok(())
+        }
+    }
+}
+
+/// Beside a slave. A slave listens before it takes tasks: what is there when a connection is refused was left by
+/// one that is dead.
+async fn slave(options: Slave) -> std::io::Result<()> {
+    let neighbour = options.address();
+    let containers = TaskContainers::of(options);
+    let (alive, life) = watch::channel(Life::Unknown);
+    let watched = neighbour::watch(
+        neighbour,
+        &alive,
+        || (),
+        |(), refusal| {
+            if refusal.before != Life::Dead {
+                containers.doom();
+            }
+        },
+    );
+    tokio::select! {
+        () = watched => Ok(()),
+        () = containers.run() => Ok(()),
+        asked = shutdown::requested() => {
+            asked?;
+            containers.finish(life).await;
             Ok(())
         }
     }

@@ -14,10 +14,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::election_nodes::ElectionNodes;
-use super::health::Status;
-use super::withdrawal::Withdrawal;
-
 /// Pause between two attempts while it is neither dead nor alive.
 const DYING: Duration = Duration::from_millis(1);
 /// Pause between two attempts while it is dead.
@@ -36,22 +32,26 @@ pub enum Life {
     Dead,
 }
 
-/// Watches for ever. Every candidacy of a process that is dead is given to `withdrawal`.
-///
-/// `listens_first`: whether the neighbour listens before it becomes a candidate. Then whatever has been seen before
-/// a connection is refused is of a process that is dead, also of one that died unseen. Mesos does; Marathon starts
-/// both at the same time, so only what it had when it died is surely not its successor's.
-pub async fn watch(
+/// An attempt to connect that was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// What was known of the neighbour before.
+    pub before: Life,
+    /// When its last connection ended, or the guard's own start.
+    pub ended: Instant,
+}
+
+/// Watches for ever, and tells `refused` of every refusal, with what `known` told right before the attempt: all of
+/// it belonged to the process that is dead now, or to an earlier one.
+pub async fn watch<K>(
     address: SocketAddr,
-    listens_first: bool,
-    nodes: &ElectionNodes,
-    withdrawal: &Withdrawal,
     life: &watch::Sender<Life>,
-    status: &Status,
+    known: impl Fn() -> K,
+    refused: impl Fn(K, Refusal),
 ) {
     let mut ended = Instant::now();
     loop {
-        let known = nodes.own();
+        let known = known();
         match timeout(PATIENCE, TcpStream::connect(address)).await {
             Ok(Ok(mut connection)) => {
                 life.send_replace(Life::Alive);
@@ -61,14 +61,11 @@ pub async fn watch(
                 tracing::debug!(%address, "the neighbour's connection ended");
             }
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
-                let dies = *life.borrow() == Life::Alive;
-                if dies {
-                    status.death();
+                let before = *life.borrow();
+                if before == Life::Alive {
                     tracing::info!(%address, "the neighbour is dead");
                 }
-                if dies || listens_first {
-                    withdrawal.doom(known, ended);
-                }
+                refused(known, Refusal { before, ended });
                 life.send_replace(Life::Dead);
                 sleep(DEAD).await;
             }

@@ -8,14 +8,15 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
+use futures::future::try_join_all;
 
 use super::docker_wrapper::ApiVersion;
 use super::failure::Failure;
 
 /// Time for one answer, in seconds.
 const PATIENCE: u64 = 60;
-/// Time that a lost task is given to end by itself, in seconds.
-const GRACE: i32 = 10;
+/// Time that a lost task is given to end by itself, in seconds: as long as `docker stop` gives.
+pub const GRACE: i32 = 10;
 
 /// A Docker engine that answers.
 pub struct Engine {
@@ -68,35 +69,55 @@ impl Engine {
             .find_map(|config| config.gateway?.parse().ok())
     }
 
-    /// Stops and removes every container whose name starts with `prefix`; returns their names.
+    /// Stops and removes, all at once, every container of a task of the slaves with these ids,
+    /// `mesos-<id>.<anything>`; returns their names. `born_until` spares what was created later, in seconds since
+    /// 1970.
     ///
     /// # Errors
     /// What the engine has against it.
-    pub async fn remove_all(&self, prefix: &str) -> Result<Vec<String>, bollard::errors::Error> {
-        let filters = HashMap::from([("name", vec![prefix])]);
+    pub async fn remove_tasks(
+        &self,
+        slaves: &[String],
+        born_until: Option<i64>,
+    ) -> Result<Vec<String>, bollard::errors::Error> {
+        let filters = HashMap::from([("name", vec!["mesos-"])]);
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&filters)
             .build();
-        let mut removed = Vec::new();
-        for container in self.docker.list_containers(Some(options)).await? {
-            // The filter finds the text anywhere in a name.
-            let names = container.names.unwrap_or_default();
-            let Some(name) = names
-                .iter()
-                .filter_map(|n| n.strip_prefix('/'))
-                .find(|n| n.starts_with(prefix))
-            else {
-                continue;
-            };
-            let stop = StopContainerOptionsBuilder::default().t(GRACE).build();
-            gone_is_fine(self.docker.stop_container(name, Some(stop)).await)?;
-            let remove = RemoveContainerOptionsBuilder::default().force(true).build();
-            gone_is_fine(self.docker.remove_container(name, Some(remove)).await)?;
-            removed.push(name.to_owned());
-        }
-        Ok(removed)
+        let listed = self.docker.list_containers(Some(options)).await?;
+        let old = listed
+            .into_iter()
+            .filter(|c| born_until.is_none_or(|until| c.created.is_none_or(|born| born <= until)));
+        let tasks = old.filter_map(|container| {
+            let mut names = container.names.unwrap_or_default().into_iter();
+            names.find_map(|name| {
+                let name = name.strip_prefix('/')?;
+                is_task_of(name, slaves).then(|| name.to_owned())
+            })
+        });
+        try_join_all(tasks.map(|name| self.remove(name))).await
     }
+
+    async fn remove(&self, name: String) -> Result<String, bollard::errors::Error> {
+        let stop = StopContainerOptionsBuilder::default().t(GRACE).build();
+        gone_is_fine(self.docker.stop_container(&name, Some(stop)).await)?;
+        let remove = RemoveContainerOptionsBuilder::default().force(true).build();
+        gone_is_fine(self.docker.remove_container(&name, Some(remove)).await)?;
+        Ok(name)
+    }
+}
+
+/// Whether Mesos named a container so for a task of one of these slaves (src/slave/containerizer/docker.hpp
+/// @ 0.28.1).
+fn is_task_of(container: &str, slaves: &[String]) -> bool {
+    let Some(rest) = container.strip_prefix("mesos-") else {
+        return false;
+    };
+    slaves.iter().any(|id| {
+        rest.strip_prefix(id.as_str())
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 fn gone_is_fine(result: Result<(), bollard::errors::Error>) -> Result<(), bollard::errors::Error> {
@@ -107,5 +128,24 @@ fn gone_is_fine(result: Result<(), bollard::errors::Error>) -> Result<(), bollar
             ..
         }) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_task_of;
+
+    #[test]
+    fn a_task_is_known_by_its_slave() {
+        let slaves = ["20261123-S1".to_owned(), "20261123-S3".to_owned()];
+        for (name, expected) in [
+            ("mesos-20261123-S1.2f0c", true),
+            ("mesos-20261123-S3.2f0c.executor", true),
+            ("mesos-20261123-S12.2f0c", false),
+            ("mesos-20261123-S1", false),
+            ("my-mesos-20261123-S1.2f0c", false),
+        ] {
+            assert_eq!(is_task_of(name, &slaves), expected, "{name}");
+        }
     }
 }

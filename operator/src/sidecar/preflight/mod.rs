@@ -1,7 +1,7 @@
 //! `preflight`: prepares a slave's pod before the slave starts, and says why it cannot start if it cannot.
 
 mod docker_wrapper;
-mod engine;
+pub(super) mod engine;
 mod failure;
 mod hostname;
 mod identity;
@@ -9,12 +9,14 @@ mod image;
 mod registered;
 
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use rustix::process::{Pid, Signal};
 use thiserror::Error;
 
 use self::engine::Engine;
@@ -43,6 +45,8 @@ pub enum Preflight {
         #[arg(long, env = "MESOS_PORT")]
         port: u16,
     },
+    /// Asks the slave, the first process of the container that this runs in, to leave for good, and waits for it.
+    Leave,
 }
 
 /// Options of `preflight check`.
@@ -97,6 +101,9 @@ pub enum Error {
     /// The slave is not registered.
     #[error("not registered with a master")]
     NotRegistered,
+    /// The slave could not be asked to leave.
+    #[error("failed to ask the slave to leave: {0}")]
+    Leave(io::Error),
 }
 
 /// Does what it is asked to.
@@ -126,7 +133,15 @@ pub async fn run(command: Preflight) -> Result<(), Error> {
                 Err(Error::NotRegistered)
             }
         }
+        Preflight::Leave => leave().await,
     }
+}
+
+/// At SIGUSR1 the slave says goodbye to the master, which forgets it at once instead of after 75 s, ends its
+/// executors and then itself (Mesos 0.28.1, src/slave/slave.cpp:178-188, 689-743), and with it this container.
+async fn leave() -> Result<(), Error> {
+    rustix::process::kill_process(Pid::INIT, Signal::USR1).map_err(|e| Error::Leave(e.into()))?;
+    pending().await
 }
 
 fn install(to: &Path) -> Result<(), Error> {
@@ -211,22 +226,28 @@ async fn prepare_docker(options: &Check) -> Result<Option<Ipv4Addr>, Failure> {
             "see the log",
         )
     })?;
-    if let Some(id) = slave_id(&options.work_dir) {
-        // Mesos 0.28 leaves the containers of a slave that died running, with their ports, for six hours.
-        match engine.remove_all(&format!("mesos-{id}.")).await {
-            Ok(removed) => removed
-                .iter()
-                .for_each(|name| println!("removed {name}, left by this slave's previous life")),
-            Err(error) => eprintln!("containers of this slave's previous life could not be removed: {error}"),
-        }
+    // The guard has done it, unless the machine lost power.
+    match engine.remove_tasks(&slave_ids(&options.work_dir), None).await {
+        Ok(removed) => removed
+            .iter()
+            .for_each(|name| println!("removed {name}, left by this slave's previous life")),
+        Err(error) => eprintln!("containers of this slave's previous life could not be removed: {error}"),
     }
     Ok(engine.gateway().await)
 }
 
-/// The id that the slave had in its previous life.
-fn slave_id(work_dir: &Path) -> Option<String> {
-    let latest = fs::read_link(work_dir.join("meta/slaves/latest")).ok()?;
-    Some(latest.file_name()?.to_str()?.to_owned()).filter(|id| !id.is_empty())
+/// The ids that the slave has had with this work folder.
+pub(super) fn slave_ids(work_dir: &Path) -> Vec<String> {
+    let slaves = fs::read_dir(work_dir.join("meta/slaves"));
+    let names = slaves
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name != "latest")
+        .collect()
 }
 
 fn writable(work_dir: &Path) -> Result<(), Failure> {
@@ -261,12 +282,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_previous_id_is_what_latest_points_to() {
+    fn the_ids_are_the_folders_of_the_slaves() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(slave_id(dir.path()), None);
+        assert_eq!(slave_ids(dir.path()), [""; 0]);
         let slaves = dir.path().join("meta/slaves");
         fs::create_dir_all(slaves.join("20261123-S1")).unwrap();
         std::os::unix::fs::symlink(slaves.join("20261123-S1"), slaves.join("latest")).unwrap();
-        assert_eq!(slave_id(dir.path()).as_deref(), Some("20261123-S1"));
+        assert_eq!(slave_ids(dir.path()), ["20261123-S1"]);
     }
 }

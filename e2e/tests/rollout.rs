@@ -1,0 +1,165 @@
+//! Proves that a change of a running cloud goes member by member: an upgrade of one role costs one change of leader
+//! and touches no other role, a bad one stops at the first member and goes back by itself when the spec does, and
+//! one that would lose the quorum waits.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt as _;
+use mesoscloud_e2e::cloud::{Life, NOTICED};
+use mesoscloud_e2e::load::Load;
+use mesoscloud_e2e::{Cloud, Result, node, operator, test};
+use serde_json::json;
+
+const IMAGE: &str = "mesoscloud/mesos-master:0.28.1-centos-7";
+const UPGRADE: &str = "mesoscloud/mesos-master:e2e-upgrade";
+const MISSING: &str = "mesoscloud/mesos-master:does-not-exist";
+
+#[test]
+fn an_upgrade_costs_one_change_of_leader() -> Result {
+    test("rollout_upgrade", async |scene| {
+        let cloud = scene.sample().await?;
+        let end = cloud.clone();
+        scene.after(async move { image(&end, None).await });
+        node::tag_image(IMAGE, UPGRADE).await?;
+        let before = cloud.lives().await?;
+        let load = Load::start(&cloud.name);
+        load.usual().await?;
+        image(&cloud, Some(UPGRADE)).await?;
+        let report = load.stop().await?;
+        println!("{report}");
+        assert_eq!(report.changes(), 1, "{report}");
+        assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
+        assert_eq!(
+            report.samples.iter().filter(|s| s.is_lost()).count(),
+            0,
+            "{report}"
+        );
+        for master in cloud.pods(Some("master")).await? {
+            let containers = master.spec.map(|spec| spec.containers).unwrap_or_default();
+            assert_eq!(containers[0].image.as_deref(), Some(UPGRADE));
+        }
+        assert_eq!(
+            others(&before),
+            others(&cloud.lives().await?),
+            "others were disturbed"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_bad_image_stops_at_the_first_member_and_is_rolled_back() -> Result {
+    test("rollout_bad", async |scene| {
+        let cloud = scene.sample().await?;
+        let end = cloud.clone();
+        scene.after(async move { image(&end, None).await });
+        let before = cloud.lives().await?;
+        let load = Load::start(&cloud.name);
+        load.usual().await?;
+        cloud
+            .change(&json!({"masters": {"image": MISSING}}), false)
+            .await?;
+        let stalled = cloud.condition("Stalled", "True", "ImagePullFailed").await?;
+        assert!(stalled.message.contains(MISSING), "{}", stalled.message);
+        // An operator that starts now knows no more than this one, and touches no second member either.
+        operator::scale(&scene.cluster, 0).await?;
+        operator::scale(&scene.cluster, 1).await?;
+        operator::mends(&cloud).await?;
+        let during = cloud.lives().await?;
+        let touched: Vec<_> = before
+            .iter()
+            .filter(|(name, life)| during.get(*name) != Some(*life))
+            .collect();
+        assert_eq!(touched.len(), 1, "{touched:?}");
+        image(&cloud, None).await?;
+        let report = load.stop().await?;
+        assert_eq!(report.changes(), 0, "a standby goes first: {report}");
+        assert_eq!(
+            report.samples.iter().filter(|s| s.is_lost()).count(),
+            0,
+            "{report}"
+        );
+        let after = cloud.lives().await?;
+        let touched_after: Vec<_> = before
+            .iter()
+            .filter(|(name, life)| after.get(*name) != Some(*life))
+            .collect();
+        assert_eq!(
+            touched_after, touched,
+            "others were rolled back that had not been rolled"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_change_that_would_lose_the_quorum_waits() -> Result {
+    test("rollout_waits", async |scene| {
+        let cloud = scene.sample().await?;
+        let end = cloud.clone();
+        scene.after(async move {
+            cloud_env(&end, None).await?;
+            end.settled().await.map(drop)
+        });
+        let cluster = scene.cluster.clone();
+        scene.after(async move { cluster.set_schedulable(true).await });
+        let leader = cloud.settled().await?.leaders.mesos.map(|leader| leader.name);
+        let masters = cloud.pods(Some("master")).await?;
+        let mut names = masters.iter().map(kube::ResourceExt::name_any);
+        let standby = names
+            .find(|name| Some(name) != leader.as_ref())
+            .unwrap_or_default();
+        // The pod's successor finds no place.
+        scene.cluster.set_schedulable(false).await?;
+        cloud.delete_pod(&standby, false).await?;
+        cloud.condition("MastersReady", "False", "Unschedulable").await?;
+        let before = cloud.lives().await?;
+        cloud_env(&cloud, Some("waits")).await?;
+        let waits = format!("{standby} does not serve yet");
+        cloud
+            .until("says what it waits for", NOTICED, |status| {
+                let mut conditions = status.conditions.iter();
+                conditions.find(|c| c.message.contains(&waits)).map(drop)
+            })
+            .await?;
+        let during = cloud.lives().await?;
+        let touched = before
+            .iter()
+            .filter(|(name, life)| during.get(*name) != Some(*life));
+        let touched: Vec<_> = touched.map(|(name, _)| name.clone()).collect();
+        assert_eq!(touched, [standby], "only the one that is down may be replaced");
+        scene.cluster.set_schedulable(true).await?;
+        cloud.settled().await?;
+        for master in cloud.pods(Some("master")).await? {
+            let containers = master.spec.as_ref().map(|spec| &spec.containers[0]);
+            let env = containers.and_then(|c| c.env.as_ref()).into_iter().flatten();
+            assert_eq!(
+                env.filter(|e| e.name == "E2E_ROLLOUT").count(),
+                1,
+                "{}",
+                master.name_any()
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Has the masters run another image, or the usual one, and waits until they do.
+async fn image(cloud: &Cloud, image: Option<&str>) -> Result {
+    cloud.change(&json!({"masters": {"image": image}}), false).await?;
+    cloud.settled().await?;
+    Ok(())
+}
+
+/// Changes the masters' template by a variable that Mesos does not know.
+async fn cloud_env(cloud: &Cloud, value: Option<&str>) -> Result {
+    let env = value.map(|value| json!([{"name": "E2E_ROLLOUT", "value": value}]));
+    cloud.change(&json!({"masters": {"env": env}}), false).await?;
+    Ok(())
+}
+
+fn others(lives: &BTreeMap<String, Life>) -> BTreeMap<String, Life> {
+    let mut others = lives.clone();
+    others.retain(|name, _| !name.contains("-master-"));
+    others
+}
