@@ -94,7 +94,10 @@ impl Armed {
 
 /// Gives an image of the node another name.
 pub async fn tag_image(image: &str, name: &str) -> Result {
-    let [image, name] = [image, name].map(|i| format!("docker.io/library/{i}"));
+    let [image, name] = [image, name].map(|i| {
+        let folder = if i.contains('/') { "" } else { "library/" };
+        format!("docker.io/{folder}{i}")
+    });
     run(
         &["ctr", "-n", "k8s.io", "images", "tag", "--force", &image, &name],
         "",

@@ -223,7 +223,17 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
         return draft(type_, true, reason::COMPONENT_READY, message);
     }
     match (troubles.iter().max_by_key(|t| t.needs_person), desired) {
-        (Some(trouble), _) => draft(type_, false, trouble.reason, trouble.message.clone()),
+        (Some(trouble), _) => {
+            // A change that could not go on beside it.
+            let held_up = under_way
+                .as_ref()
+                .filter(|_| *updated < desired.unwrap_or_default());
+            let message = match held_up {
+                None => trouble.message.clone(),
+                Some(what) => format!("{} Until then: {what}", trouble.message),
+            };
+            draft(type_, false, trouble.reason, message)
+        }
         (None, Some(0)) => draft(
             type_,
             false,

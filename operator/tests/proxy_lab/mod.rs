@@ -4,6 +4,8 @@
 pub mod client;
 pub mod fakes;
 pub mod program;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+#[allow(unused_imports)] // not every test needs both
+pub use waiting::{eventually, free_port};
 
 /// Longest wait for anything that a loaded machine may delay.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -304,22 +308,4 @@ pub async fn request(port: u16, method: &str, path: &str) -> Option<Answer> {
         head: head.to_owned(),
         body: body.to_owned(),
     })
-}
-
-/// Looks again and again until `look` finds something.
-pub async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

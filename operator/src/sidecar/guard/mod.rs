@@ -118,17 +118,18 @@ async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result
             }
         },
     );
+    // Kubernetes asks when the neighbour has ended; what is under way is brought to its end, by the others below.
+    let ended = async {
+        shutdown::requested().await?;
+        withdrawal.finish(life).await;
+        Ok(())
+    };
     tokio::select! {
         served = health::serve(listen, neighbour, status.clone(), replicas, inbox) => served,
         () = follow => Ok(()),
         () = watched => Ok(()),
         () = withdrawal.run() => Ok(()),
-        asked = shutdown::requested() => {
-            asked?;
-            // Kubernetes asks when the neighbour has ended; what is under way is brought to its end.
-            withdrawal.finish(life).await;
-            Ok(())
-        }
+        ended = ended => ended,
     }
 }
 
@@ -148,13 +149,14 @@ async fn slave(options: Slave) -> std::io::Result<()> {
             }
         },
     );
+    let ended = async {
+        shutdown::requested().await?;
+        containers.finish(life).await;
+        Ok(())
+    };
     tokio::select! {
         () = watched => Ok(()),
         () = containers.run() => Ok(()),
-        asked = shutdown::requested() => {
-            asked?;
-            containers.finish(life).await;
-            Ok(())
-        }
+        ended = ended => ended,
     }
 }
