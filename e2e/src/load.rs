@@ -283,6 +283,9 @@ pub fn judge(answer: &Answer, cloud: &str) -> Outcome {
     if answer.status == 503 {
         return Outcome::Unavailable;
     }
+    if server.is_empty() {
+        return strangers(answer);
+    }
     let state = answer.json();
     let text = |key: &str| state[key].as_str().unwrap_or_default().to_owned();
     let (pid, leader, hostname) = (text("pid"), text("leader"), text("hostname"));
@@ -298,6 +301,12 @@ pub fn judge(answer: &Answer, cloud: &str) -> Outcome {
     ))
 }
 
+/// Whatever the proxy passes on, it says from whom it has it. While its own pod is being replaced, packets to the
+/// address that pod had leave the machine, and there may be somebody who answers them.
+fn strangers(answer: &Answer) -> Outcome {
+    Outcome::Broken(format!("status {}, and not from the proxy", answer.status))
+}
+
 /// Marathon's leader is what it calls itself, and one that leads does so whoever asked it.
 fn judge_marathon(answer: &Answer, _: &str) -> Outcome {
     match answer.status {
@@ -308,6 +317,7 @@ fn judge_marathon(answer: &Answer, _: &str) -> Outcome {
         }
         // No leader: of all answers the honest one.
         404 | 502 | 503 => Outcome::Unavailable,
+        _ if answer.header("x-mesoscloud-server").is_empty() => strangers(answer),
         status => Outcome::Wrong(format!("status {status}")),
     }
 }

@@ -100,6 +100,7 @@ impl World {
             updated: pod.sized_for == self.size.sized_for,
             ready: pod.ready && !pod.terminating && self.failed != Some(pod.ordinal),
             started: pod.started,
+            put_off: false,
             terminating: pod.terminating,
             sized_for: Some(pod.sized_for),
         };

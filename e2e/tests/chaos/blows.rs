@@ -47,6 +47,8 @@ const BLOWS: [Blow; 9] = [
 /// Pods whose loss is made good; the slave that is spared is named apart.
 const MEMBERS: [&str; 4] = ["zookeeper", "master", "marathon", "slave"];
 const PROXIES: [&str; 3] = ["mesos-proxy", "marathon-proxy", "zk-proxy"];
+/// Room for what ZooKeeper says of it, and for the beginning of its log.
+const FULL: &str = "--fsize=16384:16384";
 /// Longer than a session, so that it is lost.
 const CUT: Duration = Duration::from_secs(6);
 /// Shorter than a session, or about as long.
@@ -118,8 +120,10 @@ impl Blow {
                 let pod = victim("zookeeper").await?;
                 let (container, _) = node::main_container(&pod)?;
                 let pid = node::pid(&container).await?;
-                // What fails is the next write, as on a disk without room.
-                node::run(&["prlimit", "--pid", &pid, "--fsize=0:0"], "").await?;
+                // What fails is the next write to its log, as on a disk without room; only its own user may do it.
+                let own = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+                let limit = ["prlimit", "--pid", &pid, FULL];
+                node::run(&[&own[..], &limit[..]].concat(), "").await?;
                 pod
             }
             Self::Rolled => {

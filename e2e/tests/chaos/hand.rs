@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 /// How much later than the operator this watch may see a pod.
 const LATE: Duration = Duration::from_secs(1);
 
-/// When each pod, by name and UID, was first seen to serve.
-type Served = Arc<Mutex<BTreeMap<(String, String), Timestamp>>>;
+/// What was seen of pods: when, of which, and whether it served.
+type Seen = Arc<Mutex<Vec<(Timestamp, String, bool)>>>;
 
 /// Watches until it is asked.
 pub struct Hand {
     audit: Audit,
-    served: Served,
+    seen: Seen,
     /// Ends its task when it is dropped.
     _task: JoinSet<()>,
 }
@@ -32,31 +32,31 @@ pub struct Hand {
 impl Hand {
     /// Watches the pods of a cloud from now on.
     pub async fn watch(cloud: &Cloud) -> Result<Self> {
-        let served = Served::default();
+        let seen = Seen::default();
         let config = watcher::Config::default().labels(&cloud.selector());
-        let (pods, seen) = (cloud.pod_api(), served.clone());
+        let (pods, noted) = (cloud.pod_api(), seen.clone());
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut pods = pin!(watcher(pods, config).default_backoff().applied_objects());
             while let Some(pod) = pods.next().await {
                 if let Ok(pod) = pod {
-                    note(&seen, &pod);
+                    note(&noted, &pod);
                 }
             }
         });
         Ok(Self {
             audit: Audit::now().await?,
-            served,
+            seen,
             _task: task,
         })
     }
 
-    /// Checks that whenever the operator deleted a member, whatever it had deleted of the same component before was
-    /// back and served.
+    /// Checks that whenever the operator deleted a member that served, whatever it had deleted of the same component
+    /// before was back and served.
     pub async fn never_two_at_once(&self) -> Result {
-        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut last: BTreeMap<String, (String, Timestamp)> = BTreeMap::new();
-        let mut deleted = 0;
+        let (mut deleted, mut served) = (0, 0);
         for request in self.audit.requests().await? {
             let Some(pod) = request
                 .uri
@@ -69,27 +69,34 @@ impl Hand {
             let (pod, at) = (pod.split('?').next().unwrap_or(pod), request.at);
             let (component, _) = pod.rsplit_once('-').context(pod)?;
             deleted += 1;
-            if let Some((former, since)) = last.insert(component.to_owned(), (pod.to_owned(), at)) {
-                let back = |(name, when): (&String, &Timestamp)| {
-                    *name == former && *when > since && *when <= at + LATE
-                };
-                let mut all = served.iter().map(|((name, _), when)| (name, when));
-                if former != pod && !all.any(back) {
+            let before = seen
+                .iter()
+                .rev()
+                .find(|(when, name, _)| *when < at && name == pod);
+            // Of one that does not serve anyway nothing is lost.
+            if before.is_some_and(|(_, _, ready)| *ready) {
+                served += 1;
+                if let Some((former, since)) = last.get(component)
+                    && former != pod
+                    && !seen.iter().any(|(when, name, ready)| {
+                        *ready && name == former && when > since && *when <= at + LATE
+                    })
+                {
                     return Err(Error::new(format!(
-                        "the operator deleted {pod} at {at}, and {former}, deleted at {since}, was not back: {served:#?}"
+                        "the operator deleted {pod} at {at}, and {former}, deleted at {since}, was not back: {seen:#?}"
                     )));
                 }
             }
+            last.insert(component.to_owned(), (pod.to_owned(), at));
         }
-        println!("the operator deleted {deleted} pods, each when the one before it was back");
+        println!(
+            "the operator deleted {deleted} pods; of those {served} served, each when the one before was back"
+        );
         Ok(())
     }
 }
 
-fn note(served: &Served, pod: &Pod) {
-    if is_pod_ready(pod) {
-        let key = (pod.name_any(), pod.uid().unwrap_or_default());
-        let mut served = served.lock().unwrap_or_else(PoisonError::into_inner);
-        served.entry(key).or_insert_with(Timestamp::now);
-    }
+fn note(seen: &Seen, pod: &Pod) {
+    let entry = (Timestamp::now(), pod.name_any(), is_pod_ready(pod));
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
 }

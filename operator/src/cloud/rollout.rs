@@ -14,10 +14,19 @@ pub struct Member {
     /// Whether its program has been started. One whose image cannot be pulled, or that no node can run, takes
     /// no part in any quorum.
     pub started: bool,
+    /// Whether Kubernetes puts off its restart although it had served for a while.
+    pub put_off: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
     /// Members it counts on, as far as its pod tells.
     pub sized_for: Option<i32>,
+}
+
+impl Member {
+    /// Whether it takes no part in anything, and would in a new pod.
+    pub fn is_idle(&self) -> bool {
+        !self.terminating && (self.put_off || !self.updated && !self.started)
+    }
 }
 
 /// What to do next.
@@ -35,12 +44,15 @@ pub enum Step {
 ///
 /// - Members that never started are replaced at once, all of them: nobody depends on them, and one alone
 ///   could never become ready where a quorum is needed.
+/// - So are those whose restart is put off though they had served: a master that loses its leadership ends itself
+///   (Mesos 0.28.1, src/master/master.cpp), which is no fault to be slowed down for; in a new pod it starts at once.
 /// - Else one at a time, and only while every other member serves: the highest ordinal first, the leader last,
 ///   so that a rollout costs one failover.
 pub fn next_step(members: &[Member], replicas: i32, leader: Option<&str>) -> Step {
     let outdated = || members.iter().filter(|m| !m.updated);
-    let idle: Vec<_> = outdated()
-        .filter(|m| !m.started && !m.terminating)
+    let idle: Vec<_> = members
+        .iter()
+        .filter(|m| m.is_idle())
         .map(|m| m.pod.clone())
         .collect();
     if !idle.is_empty() {
@@ -77,15 +89,16 @@ mod tests {
     use super::*;
 
     /// One letter per member: `o` outdated, `u` updated, both serving; capital letters do not serve;
-    /// `x` outdated and never started; `t` terminating.
+    /// `x` outdated and never started; `t` terminating; `p` updated and put off.
     fn members(text: &str) -> Vec<Member> {
         text.chars()
             .enumerate()
             .map(|(n, c)| Member {
                 pod: format!("c-master-{n}"),
-                updated: c.eq_ignore_ascii_case(&'u'),
-                ready: c.is_ascii_lowercase() && c != 'x' && c != 't',
+                updated: c.eq_ignore_ascii_case(&'u') || c == 'p',
+                ready: c.is_ascii_lowercase() && !"xtp".contains(c),
                 started: c != 'x',
+                put_off: c == 'p',
                 terminating: c == 't',
                 sized_for: None,
             })
@@ -112,6 +125,8 @@ mod tests {
             ("xxx", None, replace(&[0, 1, 2])),
             ("oox", Some(0), replace(&[2])),
             ("UUx", None, replace(&[2])),
+            ("uup", Some(0), replace(&[2])),
+            ("pup", None, replace(&[0, 2])),
         ];
         for (text, leader, expected) in table {
             let leader = leader.map(|n| format!("c-master-{n}"));

@@ -2,7 +2,8 @@
 //! [`crate::cloud::rollout`].
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::jiff::SignedDuration;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use mesoscloud_crds::status::Leaders;
@@ -18,6 +19,8 @@ use crate::cloud::rollout::{Member, Step, next_step};
 use crate::cloud::scaling::Size;
 
 const REVISION_LABEL: &str = "controller-revision-hash";
+/// A program that ran so long has served; one that ends sooner is broken, and its restarts are rightly put off.
+const SERVED: SignedDuration = SignedDuration::from_secs(20);
 
 /// Why a member could not be replaced.
 #[derive(Debug, Error)]
@@ -94,7 +97,7 @@ pub async fn advance(
             let members: Vec<_> = fresh.iter().map(|p| member(p, &target)).filter(ours).collect();
             step = next_step(&members, replicas, leader);
             if let Step::Replace(pods) = &step {
-                let idle = members.iter().any(|m| pods.contains(&m.pod) && !m.started);
+                let idle = members.iter().any(|m| pods.contains(&m.pod) && m.is_idle());
                 if waiting.is_some() && !idle {
                     continue;
                 }
@@ -149,6 +152,7 @@ pub fn member(pod: &Pod, target: &Target) -> Member {
         updated: pod.labels().get(REVISION_LABEL) == Some(&target.revision),
         ready: is_ready(pod),
         started: has_started(pod),
+        put_off: is_put_off(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         sized_for: pod
             .annotations()
@@ -165,26 +169,42 @@ pub fn is_ready(pod: &Pod) -> bool {
         .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
+/// The state of the component's program in this pod.
+fn program(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let name = component_of(pod).map(Component::container);
+    let containers = pod.status.iter().flat_map(|s| s.container_statuses.iter());
+    containers
+        .flatten()
+        .filter(move |c| Some(c.name.as_str()) == name)
+}
+
+/// Whether the kubelet waits before it starts a program again that ran for [`SERVED`].
+fn is_put_off(pod: &Pod) -> bool {
+    program(pod).any(|c| {
+        let waiting = c
+            .state
+            .as_ref()
+            .and_then(|s| s.waiting.as_ref()?.reason.as_deref());
+        let ended = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        let ran =
+            ended.and_then(|e| Some(e.finished_at.as_ref()?.0.duration_since(e.started_at.as_ref()?.0)));
+        waiting == Some("CrashLoopBackOff") && ran.is_some_and(|ran| ran >= SERVED)
+    })
+}
+
 /// Whether the component's program runs or ran in this pod.
 pub fn has_started(pod: &Pod) -> bool {
-    let Some(component) = component_of(pod) else {
+    if component_of(pod).is_none() {
         return true;
-    };
-    let containers = pod
-        .status
-        .iter()
-        .flat_map(|s| s.container_statuses.iter().flatten());
-    containers
-        .into_iter()
-        .filter(|c| c.name == component.container())
-        .any(|c| {
-            let ran = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
-                state
-                    .as_ref()
-                    .is_some_and(|s| s.running.is_some() || s.terminated.is_some())
-            };
-            ran(&c.state) || ran(&c.last_state)
-        })
+    }
+    program(pod).any(|c| {
+        let ran = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+            state
+                .as_ref()
+                .is_some_and(|s| s.running.is_some() || s.terminated.is_some())
+        };
+        ran(&c.state) || ran(&c.last_state)
+    })
 }
 
 /// The pods of a component as they are.
@@ -216,7 +236,7 @@ pub async fn replace(ctx: &Context, cloud: &ValidatedCloud, pod: &Pod) -> Result
         }),
         ..DeleteParams::default()
     };
-    tracing::info!(namespace = %cloud.id.namespace, pod = %name, "replacing an outdated member");
+    tracing::info!(namespace = %cloud.id.namespace, pod = %name, "replacing a member");
     match Api::<Pod>::namespaced(ctx.client.clone(), &cloud.id.namespace)
         .delete(&name, &params)
         .await

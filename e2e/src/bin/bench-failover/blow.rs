@@ -1,9 +1,17 @@
 //! What is done to the cloud.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use mesoscloud_e2e::cloud::container_statuses;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node};
+use tokio::time::{sleep, timeout};
+
+/// Pause between two looks at an agent that is to be dead.
+const LOOK: Duration = Duration::from_millis(300);
+/// It is killed a few times at most.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// SIGKILL of the program of a member. Returns the moment.
 pub async fn kill(cloud: &Cloud, member: &str) -> Result<SystemTime> {
@@ -11,23 +19,37 @@ pub async fn kill(cloud: &Cloud, member: &str) -> Result<SystemTime> {
     node::arm(&node::pid(&container).await?).await?.fire().await
 }
 
-/// An agent that stands still.
-pub struct Stopped(String);
-
-/// Stops the agent of the proxy of Mesos: as dead as one can be without being started again.
-pub async fn stop_agent(cloud: &Cloud) -> Result<Stopped> {
-    let proxies = cloud.pods(Some("mesos-proxy")).await?;
-    let proxy = proxies.first().context("no proxy")?;
-    let container = node::container(proxy, "proxy-agent")?;
-    let pid = node::pid(&container).await.context(proxy.name_any())?;
-    node::run(&["kill", "-STOP", &pid], "").await?;
-    Ok(Stopped(pid))
+/// Keeps the agent of the proxy of Mesos dead: killed until Kubernetes waits before it starts it once more.
+pub async fn kill_agent(cloud: &Cloud) -> Result {
+    let dead = async {
+        loop {
+            let proxy = proxy(cloud).await?;
+            let mut statuses = container_statuses(&proxy);
+            let agent = statuses.find(|s| s.name == "proxy-agent").context("no agent")?;
+            let state = agent.state.as_ref();
+            let waits = state.and_then(|s| s.waiting.as_ref()?.reason.as_deref());
+            if waits == Some("CrashLoopBackOff") {
+                return Ok(());
+            }
+            if state.is_some_and(|s| s.running.is_some())
+                && let Ok(pid) = node::pid(&node::container(&proxy, "proxy-agent")?).await
+            {
+                node::run(&["kill", "-9", &pid], "").await?;
+            }
+            sleep(LOOK).await;
+        }
+    };
+    timeout(PATIENCE, dead).await?
 }
 
-impl Stopped {
-    /// It goes on.
-    pub async fn resume(self) -> Result {
-        node::run(&["kill", "-CONT", &self.0], "").await?;
-        Ok(())
-    }
+/// The proxy of Mesos anew, with an agent that is started when it should be.
+pub async fn replace_proxy(cloud: &Cloud) -> Result {
+    cloud.delete_pod(&proxy(cloud).await?.name_any(), false).await?;
+    cloud.settled().await?;
+    Ok(())
+}
+
+async fn proxy(cloud: &Cloud) -> Result<Pod> {
+    let proxies = cloud.pods(Some("mesos-proxy")).await?;
+    proxies.into_iter().next().context("no proxy")
 }

@@ -38,7 +38,7 @@ async fn main() -> Result {
     for scenario in Scenario::ALL {
         if only.as_ref().is_none_or(|only| only == scenario.name()) {
             println!("{}: {}", scenario.name(), scenario.meaning());
-            let measured = scenario.measure(&cloud, scenario.runs(runs)).await;
+            let measured = Box::pin(scenario.measure(&cloud, scenario.runs(runs))).await;
             // Whatever was changed for it is changed back, also when it failed.
             scenario::restore(&cloud).await?;
             report.add(scenario, measured?);

@@ -143,19 +143,29 @@ impl Scenario {
         let pods = cloud.pods(None).await?.len();
         let mut measured = Measured::default();
         for run in 1..=runs {
-            cloud.pods_ready(pods).await?;
+            if self.is_without_agent() {
+                cloud.pods_ready(pods - 1).await?;
+            } else {
+                cloud.pods_ready(pods).await?;
+            }
             let seconds = self.once(cloud, run, &mut measured).await?;
             println!("  {run:2}: {seconds:.3} s");
             measured.seconds.push(seconds);
         }
+        if self.is_without_agent() {
+            Box::pin(blow::replace_proxy(cloud)).await?;
+        }
         Ok(measured)
     }
 
+    fn is_without_agent(self) -> bool {
+        matches!(self, Self::WithoutAgent | Self::Plain)
+    }
+
     async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
-        let stopped = match self {
-            Self::WithoutAgent | Self::Plain => Some(blow::stop_agent(cloud).await?),
-            _ => None,
-        };
+        if self.is_without_agent() {
+            blow::kill_agent(cloud).await?;
+        }
         let load = Load::on(self.target(), PACE, &cloud.name);
         // The clock of the machine and the one of the load, at the same moment.
         let clocks = (SystemTime::now(), Instant::now());
@@ -171,9 +181,6 @@ impl Scenario {
         }
         tokio::time::sleep(AFTER).await;
         let report = load.stop().await?;
-        if let Some(stopped) = stopped {
-            stopped.resume().await?;
-        }
         let began = clocks.0 - clocks.1.duration_since(report.began);
         let answered = report.next_leader(&old).context("nobody answered")?;
         let killed = death.is_some();
