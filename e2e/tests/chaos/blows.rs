@@ -49,8 +49,8 @@ const MEMBERS: [&str; 4] = ["zookeeper", "master", "marathon", "slave"];
 const PROXIES: [&str; 3] = ["mesos-proxy", "marathon-proxy", "zk-proxy"];
 /// Room for what ZooKeeper says of it, and for the beginning of its log.
 const FULL: &str = "--fsize=16384:16384";
-/// Longer than a session, so that it is lost.
-const CUT: Duration = Duration::from_secs(6);
+/// Seconds, more than a session lasts, so that it is lost.
+const CUT: u32 = 6;
 /// Shorter than a session, or about as long.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(500),
@@ -137,19 +137,14 @@ impl Blow {
     }
 }
 
-/// Drops whatever a pod sends to ZooKeeper, for a while.
+/// Drops whatever a pod sends to ZooKeeper, for a while. Whoever has entered its network stays there, also when the
+/// program that showed the way ends.
 async fn cut_off(pod: &Pod) -> Result {
     let (container, _) = node::main_container(pod)?;
     let pid = node::pid(&container).await?;
-    let rule = async |action: &str| {
-        let enter = ["nsenter", "-t", &pid, "-n", "iptables", action, "OUTPUT"];
-        let what = ["-p", "tcp", "--dport", "2181", "-j", "DROP"];
-        node::run(&[&enter[..], &what[..]].concat(), "").await
-    };
-    rule("-A").await?;
-    tokio::time::sleep(CUT).await;
-    // The whole network is gone when the pod is.
-    let _ = rule("-D").await;
+    let rule = "OUTPUT -p tcp --dport 2181 -j DROP";
+    let script = format!("iptables -A {rule} && sleep {CUT} && iptables -D {rule}");
+    node::run(&["nsenter", "-t", &pid, "-n", "sh", "-c", &script], "").await?;
     Ok(())
 }
 

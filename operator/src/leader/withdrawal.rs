@@ -11,11 +11,17 @@ const SESSION: Duration = Duration::from_secs(4);
 /// How long a member may be silent before the next one is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Deletes a candidate's node, in a session of its own: this is rare. That it is gone already is success.
+/// Deletes a candidate's node that was made until `made_until`, in milliseconds since 1970, in a session of its own:
+/// this is rare. Returns whether it was there and that old.
 ///
 /// # Errors
 /// When ZooKeeper cannot be asked.
-pub async fn withdraw(electorate: &Electorate, path: &str, node: &str) -> Result<(), Error> {
+pub async fn withdraw(
+    electorate: &Electorate,
+    path: &str,
+    node: &str,
+    made_until: i64,
+) -> Result<bool, Error> {
     let members = electorate.ensemble.iter().map(|(_, address)| address.as_str());
     // The oldest protocol that is still spoken: a 3.4 server drops a connection that asks for more.
     let client = Client::connector()
@@ -24,8 +30,14 @@ pub async fn withdraw(electorate: &Electorate, path: &str, node: &str) -> Result
         .with_connection_timeout(PATIENCE)
         .connect(&members.collect::<Vec<_>>().join(","))
         .await?;
-    match client.delete(&format!("{path}/{node}"), None).await {
-        Ok(()) | Err(Error::NoNode) => Ok(()),
+    let node = format!("{path}/{node}");
+    let made = client.check_stat(&node).await?.map(|stat| stat.ctime);
+    if made.is_none_or(|made| made > made_until) {
+        return Ok(false);
+    }
+    match client.delete(&node, None).await {
+        Ok(()) => Ok(true),
+        Err(Error::NoNode) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@
 //! its session.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::Context;
 use super::dereference::References;
@@ -17,6 +17,9 @@ use crate::cloud::election::{Candidate, Election};
 use crate::cloud::names::ordinal;
 use crate::cloud::quorum::quorum;
 use crate::leader::withdrawal::withdraw;
+
+/// By how much the clocks of ZooKeeper and of the API server may differ, which tells whole seconds, in milliseconds.
+const LAG_MS: i64 = 1500;
 
 /// Withdraws the leaders' candidacies that belong to no pod. That it cannot be done is only logged: the session
 /// ends by itself.
@@ -50,14 +53,22 @@ pub async fn withdraw_orphaned(
             continue;
         }
         // What is destroyed is decided on what is, not on what was seen.
-        if !is_orphaned(&list(ctx, cloud, component).await?, &pod, needed) {
+        let fresh = list(ctx, cloud, component).await?;
+        if !is_orphaned(&fresh, &pod, needed) {
             continue;
         }
+        // The kubelet tells late that a program has started: only what is older than its pod cannot be its own.
+        let successor = fresh.iter().find(|p| p.name_any() == pod);
+        let born = successor.and_then(ResourceExt::creation_timestamp);
+        let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
         let Some(electorate) = &references.electorate else {
             continue;
         };
-        match withdraw(electorate, &election.path, &leader.node).await {
-            Ok(()) => tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn"),
+        match withdraw(electorate, &election.path, &leader.node, made_until).await {
+            Ok(true) => {
+                tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn")
+            }
+            Ok(false) => {}
             Err(error) => tracing::warn!(%pod, %error, "the candidacy of a pod that is gone stays for now"),
         }
     }
