@@ -70,7 +70,11 @@ fn nothing_that_was_promised_is_lost() -> Result {
         }
         let (acknowledged, lost) = writer.stop().await?;
         println!("{acknowledged} writes acknowledged, {} of them lost", lost.len());
-        assert!(acknowledged > 0, "nothing was written");
+        // Most of the time there is a quorum, and then there are up to twenty a second.
+        assert!(
+            acknowledged >= usize::try_from(lasts.as_secs())?,
+            "hardly anything was written"
+        );
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
         hand.never_two_at_once().await?;
         // Neither its slave nor its container was touched.

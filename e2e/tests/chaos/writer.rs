@@ -55,14 +55,17 @@ async fn write(stopped: watch::Receiver<bool>) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     let mut number = 0_u64;
     while !*stopped.borrow() {
-        let Ok(client) = connect().await else {
+        let begin = async {
+            let client = connect().await?;
+            match client.create(FOLDER, b"", &options).await {
+                Ok(_) | Err(Error::NodeExists) => Ok(client),
+                Err(error) => Err(error),
+            }
+        };
+        let Ok(Ok(client)) = timeout(PATIENCE, begin).await else {
             sleep(PAUSE).await;
             continue;
         };
-        match client.create(FOLDER, b"", &options).await {
-            Ok(_) | Err(Error::NodeExists) => {}
-            Err(_) => continue,
-        }
         while !*stopped.borrow() {
             number += 1;
             let node = format!("{number:08}");

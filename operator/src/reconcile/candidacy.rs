@@ -66,7 +66,7 @@ pub async fn withdraw_orphaned(
         };
         match withdraw(electorate, &election.path, &leader.node, made_until).await {
             Ok(true) => {
-                tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn")
+                tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn");
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%pod, %error, "the candidacy of a pod that is gone stays for now"),
