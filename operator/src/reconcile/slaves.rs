@@ -46,6 +46,8 @@ fn slaves(ctx: &Context, cloud: &ValidatedCloud, built: &DaemonSet) -> Slaves {
     let template = |set: &DaemonSet| LiveSidecar::of(set.annotations()).map(|live| live.template_hash);
     let status = live.status.clone().unwrap_or_default();
     let seen = status.observed_generation == live.metadata.generation;
+    // One that Kubernetes has never looked at has no pods to replace.
+    let unseen_change = !seen && status.observed_generation.is_some();
     let updated = status.updated_number_scheduled.unwrap_or_default();
     Slaves {
         name,
@@ -54,7 +56,7 @@ fn slaves(ctx: &Context, cloud: &ValidatedCloud, built: &DaemonSet) -> Slaves {
         } else {
             Change::Replaced
         },
-        rolling: !seen || updated < status.desired_number_scheduled,
+        rolling: unseen_change || updated < status.desired_number_scheduled,
         whole: seen && status.number_ready >= status.desired_number_scheduled,
     }
 }
