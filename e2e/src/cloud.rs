@@ -42,6 +42,16 @@ pub struct Life {
     pub restarts: i32,
 }
 
+impl Life {
+    /// That of a pod as it is now.
+    pub fn of(pod: &Pod) -> Self {
+        Self {
+            uid: pod.uid().unwrap_or_default(),
+            restarts: container_statuses(pod).map(|c| c.restart_count).sum(),
+        }
+    }
+}
+
 impl Cloud {
     /// The cloud of this name.
     pub fn new(cluster: &Cluster, namespace: &str, name: &str) -> Self {
@@ -210,11 +220,17 @@ impl Cloud {
     /// The lives of its pods, by name.
     pub async fn lives(&self) -> Result<BTreeMap<String, Life>> {
         let pods = self.pods(None).await?;
-        let life = |pod: &Pod| Life {
-            uid: pod.uid().unwrap_or_default(),
-            restarts: container_statuses(pod).map(|c| c.restart_count).sum(),
-        };
-        Ok(pods.iter().map(|pod| (pod.name_any(), life(pod))).collect())
+        Ok(pods.iter().map(|pod| (pod.name_any(), Life::of(pod))).collect())
+    }
+
+    /// Waits, by watch, until a pod has another life than this one, and serves. Right after a blow its status tells of
+    /// the time before.
+    pub async fn reborn(&self, name: &str, before: &Life) -> Result {
+        until(self.pod_api(), name, "is back", READY, |pod| {
+            let pod = pod?;
+            (Life::of(pod) != *before && is_pod_ready(pod)).then_some(())
+        })
+        .await
     }
 
     /// Deletes one of its pods; with `at_once`, without time to end in order.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mesoscloud_e2e::cloud::pod_address;
+use mesoscloud_e2e::cloud::{Life, pod_address};
 use mesoscloud_e2e::load::{Leader, Load};
 use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
@@ -51,13 +51,15 @@ fn a_standby_that_is_killed_costs_nothing() -> Result {
         let leader = load.usual().await?;
         let standby = standby(&cloud, &leader).await?;
         let before = Counts::of(&cloud, &standby).await?;
-        node::signal(&cloud.pod_api().get(&standby).await?, "SIGKILL").await?;
+        let pod = cloud.pod_api().get(&standby).await?;
+        node::signal(&pod, "SIGKILL").await?;
         eventually("its candidacy is withdrawn", async || {
             let now = Counts::of(&cloud, &standby).await?;
             let done = now.deaths == before.deaths + 1 && now.withdrawn == before.withdrawn + 1;
             Ok(done.then_some(()).ok_or(format!("{now:?}")))
         })
         .await?;
+        cloud.reborn(&standby, &Life::of(&pod)).await?;
         cloud.settled().await?;
         let report = load.stop().await?;
         let others = report.samples.iter().filter(|s| s.leader() != Some(&leader));
@@ -108,13 +110,15 @@ fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
         let old = load.usual().await?;
         let silent = cloud.pod_api().get(&standby(&cloud, &old).await?).await?;
         node::signal(&silent, "SIGSTOP").await?;
-        node::signal(&cloud.pod_api().get(&old.name).await?, "SIGKILL").await?;
+        let dies = cloud.pod_api().get(&old.name).await?;
+        node::signal(&dies, "SIGKILL").await?;
         let next = load.another(&old, PATIENCE).await;
         node::signal(&silent, "SIGCONT").await?;
         let new = next?;
         println!("{} -> {}", old.name, new.name);
         let log = cloud.log(&old.name, "guard").await?;
         assert!(log.contains("too few replicas vote"), "{log}");
+        cloud.reborn(&old.name, &Life::of(&dies)).await?;
         cloud.settled().await?;
         let report = load.stop().await?;
         assert!(report.wrong().is_empty(), "{report}");
@@ -129,13 +133,15 @@ fn a_leading_marathon_that_is_killed() -> Result {
         let status = cloud.settled().await?;
         let old = status.leaders.marathon.context("no Marathon leads")?.name;
         let before = Counts::of(&cloud, &old).await?;
-        node::signal(&cloud.pod_api().get(&old).await?, "SIGKILL").await?;
+        let pod = cloud.pod_api().get(&old).await?;
+        node::signal(&pod, "SIGKILL").await?;
         eventually("its candidacy is withdrawn", async || {
             let now = Counts::of(&cloud, &old).await?;
             let done = now.deaths == before.deaths + 1 && now.withdrawn == before.withdrawn + 1;
             Ok(done.then_some(()).ok_or(format!("{now:?}")))
         })
         .await?;
+        cloud.reborn(&old, &Life::of(&pod)).await?;
         let status = cloud.settled().await?;
         assert_ne!(status.leaders.marathon.context("no Marathon leads")?.name, old);
         // Its successor in the same pod has a candidacy of its own, which stays.
@@ -152,9 +158,11 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
         let count = cloud.pods(None).await?.len();
         let load = Load::start(&cloud.name);
         let old = load.usual().await?;
+        let life = Life::of(&cloud.pod_api().get(&old.name).await?);
         let struck = load.now();
         blow(&cloud, &old.name).await?;
         let new = load.another(&old, PATIENCE).await?;
+        cloud.reborn(&old.name, &life).await?;
         cloud.pods_ready(count).await?;
         let report = load.stop().await?;
         let back = report.next_leader(&old).context("nobody answered")?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::pod_address;
+use mesoscloud_e2e::cloud::{Life, pod_address};
 use mesoscloud_e2e::http::get;
 use mesoscloud_e2e::load::{Load, Outcome, judge};
 use mesoscloud_e2e::{Cloud, Context as _, MESOS, Result, node, operator, test};
@@ -116,6 +116,7 @@ async fn strike(cloud: &Cloud, blow: Blow) -> Result {
     let count = cloud.pods(None).await?.len();
     let load = Load::start(&cloud.name);
     let old = load.usual().await?;
+    let life = Life::of(&cloud.pod_api().get(&old.name).await?);
 
     let struck = load.now();
     let patience = match blow {
@@ -134,6 +135,7 @@ async fn strike(cloud: &Cloud, blow: Blow) -> Result {
     };
     let new = load.another(&old, patience).await?;
     // Whoever was lost comes back under the load, which must not feel that either.
+    cloud.reborn(&old.name, &life).await?;
     cloud.pods_ready(count).await?;
     let report = load.stop().await?;
     // When all go, one may lead for a moment before its own turn comes: what counts is who leads in the end.
