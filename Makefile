@@ -48,7 +48,8 @@ test: ## Everything: what `check` does, and the end-to-end tests on a cluster ra
 	wait $$raising
 	cargo test --workspace --exclude mesoscloud-e2e --no-fail-fast
 	$(MAKE) --no-print-directory up
-	cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
+	# The same blows each time; `make chaos` draws others.
+	CHAOS_SEED=$${CHAOS_SEED:-2} cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
 
 bench-failover: up ## How long nobody answers when a leader dies; about half an hour
 	@cargo run --profile testbed -p mesoscloud-e2e --bin bench-failover
