@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use mesoscloud_crds::MesosCloud;
 use mesoscloud_crds::status::{Endpoint, MesosCloudStatus};
 use serde_json::{Value, json};
@@ -40,6 +40,15 @@ pub struct Life {
     pub uid: String,
     /// Restarts of all its containers.
     pub restarts: i32,
+}
+
+/// The lives of pods, by the pods' names.
+pub type Lives = BTreeMap<String, Life>;
+
+/// The names of the pods of which not the same is there, or nothing at all.
+pub fn touched(before: &Lives, now: &Lives) -> Vec<String> {
+    let other = before.iter().filter(|(name, life)| now.get(*name) != Some(*life));
+    other.map(|(name, _)| name.clone()).collect()
 }
 
 impl Life {
@@ -194,7 +203,7 @@ impl Cloud {
         let lacking: Vec<_> = pods
             .values()
             .filter(|p| !is_pod_ready(p))
-            .map(kube::ResourceExt::name_any)
+            .map(ResourceExt::name_any)
             .collect();
         Err(Error::new(format!(
             "{}/{}: within {READY:?} not {count} ready pods; there are {}, not ready: {lacking:?}",
@@ -218,7 +227,7 @@ impl Cloud {
     }
 
     /// The lives of its pods, by name.
-    pub async fn lives(&self) -> Result<BTreeMap<String, Life>> {
+    pub async fn lives(&self) -> Result<Lives> {
         let pods = self.pods(None).await?;
         Ok(pods.iter().map(|pod| (pod.name_any(), Life::of(pod))).collect())
     }

@@ -347,6 +347,11 @@ impl Report {
             .collect()
     }
 
+    /// How many requests nobody answered.
+    pub fn lost(&self) -> usize {
+        self.samples.iter().filter(|s| s.is_lost()).count()
+    }
+
     /// When another leader than `old` first answered: until then, requests may go unanswered.
     pub fn next_leader(&self, old: &Leader) -> Option<Duration> {
         let mut answers = self

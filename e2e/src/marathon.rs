@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::interval;
 
 use crate::http::{get, request};
-use crate::{Cloud, Context as _, Error, MESOS, Result, docker};
+use crate::{Cloud, Context as _, Error, MESOS, Result, Scene, docker};
 
 /// Time for an app to get healthy or to go.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,10 +35,12 @@ pub struct Task {
 }
 
 impl Marathon {
-    /// Posts an app of one instance that answers HTTP, with a health check.
+    /// Posts an app of one instance that answers HTTP, with a health check, and waits until it is healthy. The app is
+    /// deleted after the test.
     ///
     /// It takes more than half of a slave's CPU: two of them never share a slave.
-    pub async fn post(&self, id: &str) -> Result {
+    pub async fn post(self, scene: &Scene, id: &'static str) -> Result<Task> {
+        scene.after(async move { self.delete(id).await });
         let app = json!({
             "id": id, "instances": 1, "cpus": 0.6, "mem": 64,
             "container": {"type": "DOCKER", "docker": {
@@ -52,7 +54,7 @@ impl Marathon {
         });
         let answer = request("POST", self.0, "/v2/apps", Some(&app)).await?;
         if answer.status == 201 {
-            return Ok(());
+            return self.healthy(id, "").await;
         }
         Err(Error::new(format!(
             "POST /v2/apps: {} {}",
@@ -118,16 +120,17 @@ impl Task {
 
     /// Waits until no container of it is left, not even a stopped one.
     pub async fn no_container_left(&self) -> Result {
-        eventually(&format!("no container of {} is left", self.id), async || {
-            let left = docker::of_task(&self.id).await?;
-            Ok(if left.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{left:?}"))
-            })
-        })
-        .await
+        no_container_left(&self.id).await
     }
+}
+
+/// Waits until no container of the task with this id is left, not even a stopped one.
+pub async fn no_container_left(id: &str) -> Result {
+    eventually(&format!("no container of {id} is left"), async || {
+        let left = docker::of_task(id).await?;
+        Ok(left.is_empty().then_some(()).ok_or(format!("{left:?}")))
+    })
+    .await
 }
 
 /// Looks, in bounded number, until `look` finds what it looks for; else it says what it saw instead.
@@ -149,10 +152,16 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Result<Result<T, 
     )))
 }
 
-/// The pod of the slave that runs a task of the sample cloud.
-pub async fn pod_of(cloud: &Cloud, task: &Task) -> Result<Pod> {
+/// The slaves that the sample cloud's leading master counts on, as it shows them.
+pub async fn slaves() -> Result<Vec<Value>> {
     let state = get(MESOS, "/state.json").await?.json();
     let slaves = state["slaves"].as_array().context("the leader knows no slaves")?;
+    Ok(slaves.iter().filter(|s| s["active"] == true).cloned().collect())
+}
+
+/// The pod of the slave that runs a task of the sample cloud.
+pub async fn pod_of(cloud: &Cloud, task: &Task) -> Result<Pod> {
+    let slaves = slaves().await?;
     let slave = slaves.iter().find(|s| s["id"] == task.slave.as_str());
     let pid = slave.and_then(|s| s["pid"].as_str()).context(&task.slave)?;
     let port = pid.rsplit(':').next().context(pid)?;

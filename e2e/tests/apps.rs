@@ -4,7 +4,7 @@
 use kube::ResourceExt as _;
 use mesoscloud_e2e::http::get;
 use mesoscloud_e2e::marathon::{Marathon, pod_of};
-use mesoscloud_e2e::{MACHINE, MARATHON, Result, Scene, docker, node, test};
+use mesoscloud_e2e::{MACHINE, MARATHON, Result, docker, node, test};
 
 const API: Marathon = Marathon(MARATHON);
 
@@ -12,8 +12,8 @@ const API: Marathon = Marathon(MARATHON);
 fn apps_run_and_are_reached_where_marathon_says() -> Result {
     test("apps", async |scene| {
         let cloud = scene.sample().await?;
-        let one = posted(scene, "/e2e-one").await?;
-        let two = posted(scene, "/e2e-two").await?;
+        let one = API.post(scene, "/e2e-one").await?;
+        let two = API.post(scene, "/e2e-two").await?;
 
         for task in [&one, &two] {
             assert_eq!(task.host, MACHINE, "{task:?}");
@@ -60,7 +60,7 @@ fn apps_run_and_are_reached_where_marathon_says() -> Result {
 fn an_app_outlives_its_slaves_pod() -> Result {
     test("apps_slave_deleted", async |scene| {
         let cloud = scene.sample().await?;
-        let old = posted(scene, "/e2e-orphan").await?;
+        let old = API.post(scene, "/e2e-orphan").await?;
         let pod = pod_of(&cloud, &old).await?;
         cloud.delete_pod(&pod.name_any(), false).await?;
         let new = API.healthy("/e2e-orphan", &old.id).await?;
@@ -70,11 +70,4 @@ fn an_app_outlives_its_slaves_pod() -> Result {
         API.delete("/e2e-orphan").await?;
         new.no_container_left().await
     })
-}
-
-/// Posts an app, which is deleted after the test, and waits until it is healthy.
-async fn posted(scene: &Scene, id: &'static str) -> Result<mesoscloud_e2e::marathon::Task> {
-    scene.after(API.delete(id));
-    API.post(id).await?;
-    API.healthy(id, "").await
 }

@@ -2,10 +2,8 @@
 //! and touches no other role, a bad one stops at the first member and goes back by itself when the spec does, and
 //! one that would lose the quorum waits.
 
-use std::collections::BTreeMap;
-
-use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::{Life, NOTICED};
+use kube::ResourceExt;
+use mesoscloud_e2e::cloud::{Lives, NOTICED, touched};
 use mesoscloud_e2e::load::Load;
 use mesoscloud_e2e::{Cloud, Result, node, operator, test};
 use serde_json::json;
@@ -29,11 +27,7 @@ fn an_upgrade_costs_one_change_of_leader() -> Result {
         println!("{report}");
         assert_eq!(report.changes(), 1, "{report}");
         assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
-        assert_eq!(
-            report.samples.iter().filter(|s| s.is_lost()).count(),
-            0,
-            "{report}"
-        );
+        assert_eq!(report.lost(), 0, "{report}");
         for master in cloud.pods(Some("master")).await? {
             let containers = master.spec.map(|spec| spec.containers).unwrap_or_default();
             assert_eq!(containers[0].image.as_deref(), Some(UPGRADE));
@@ -66,26 +60,16 @@ fn a_bad_image_stops_at_the_first_member_and_is_rolled_back() -> Result {
         operator::scale(&scene.cluster, 1).await?;
         operator::mends(&cloud).await?;
         let during = cloud.lives().await?;
-        let touched: Vec<_> = before
-            .iter()
-            .filter(|(name, life)| during.get(*name) != Some(*life))
-            .collect();
-        assert_eq!(touched.len(), 1, "{touched:?}");
+        let rolled = touched(&before, &during);
+        assert_eq!(rolled.len(), 1, "{rolled:?}");
         image(&cloud, None).await?;
         let report = load.stop().await?;
         assert_eq!(report.changes(), 0, "a standby goes first: {report}");
-        assert_eq!(
-            report.samples.iter().filter(|s| s.is_lost()).count(),
-            0,
-            "{report}"
-        );
+        assert_eq!(report.lost(), 0, "{report}");
         let after = cloud.lives().await?;
-        let touched_after: Vec<_> = before
-            .iter()
-            .filter(|(name, life)| after.get(*name) != Some(*life))
-            .collect();
         assert_eq!(
-            touched_after, touched,
+            touched(&before, &after),
+            rolled,
             "others were rolled back that had not been rolled"
         );
         Ok(())
@@ -98,14 +82,14 @@ fn a_change_that_would_lose_the_quorum_waits() -> Result {
         let cloud = scene.sample().await?;
         let end = cloud.clone();
         scene.after(async move {
-            cloud_env(&end, None).await?;
+            env(&end, None).await?;
             end.settled().await.map(drop)
         });
         let cluster = scene.cluster.clone();
         scene.after(async move { cluster.set_schedulable(true).await });
         let leader = cloud.settled().await?.leaders.mesos.map(|leader| leader.name);
         let masters = cloud.pods(Some("master")).await?;
-        let mut names = masters.iter().map(kube::ResourceExt::name_any);
+        let mut names = masters.iter().map(ResourceExt::name_any);
         let standby = names
             .find(|name| Some(name) != leader.as_ref())
             .unwrap_or_default();
@@ -114,7 +98,7 @@ fn a_change_that_would_lose_the_quorum_waits() -> Result {
         cloud.delete_pod(&standby, false).await?;
         cloud.condition("MastersReady", "False", "Unschedulable").await?;
         let before = cloud.lives().await?;
-        cloud_env(&cloud, Some("waits")).await?;
+        env(&cloud, Some("waits")).await?;
         let waits = format!("{standby} does not serve yet");
         cloud
             .until("says what it waits for", NOTICED, |status| {
@@ -123,11 +107,11 @@ fn a_change_that_would_lose_the_quorum_waits() -> Result {
             })
             .await?;
         let during = cloud.lives().await?;
-        let touched = before
-            .iter()
-            .filter(|(name, life)| during.get(*name) != Some(*life));
-        let touched: Vec<_> = touched.map(|(name, _)| name.clone()).collect();
-        assert_eq!(touched, [standby], "only the one that is down may be replaced");
+        assert_eq!(
+            touched(&before, &during),
+            [standby],
+            "only the one that is down may be replaced"
+        );
         scene.cluster.set_schedulable(true).await?;
         cloud.settled().await?;
         for master in cloud.pods(Some("master")).await? {
@@ -152,13 +136,13 @@ async fn image(cloud: &Cloud, image: Option<&str>) -> Result {
 }
 
 /// Changes the masters' template by a variable that Mesos does not know.
-async fn cloud_env(cloud: &Cloud, value: Option<&str>) -> Result {
+async fn env(cloud: &Cloud, value: Option<&str>) -> Result {
     let env = value.map(|value| json!([{"name": "E2E_ROLLOUT", "value": value}]));
     cloud.change(&json!({"masters": {"env": env}}), false).await?;
     Ok(())
 }
 
-fn others(lives: &BTreeMap<String, Life>) -> BTreeMap<String, Life> {
+fn others(lives: &Lives) -> Lives {
     let mut others = lives.clone();
     others.retain(|name, _| !name.contains("-master-"));
     others

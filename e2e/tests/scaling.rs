@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::{pod_address, small};
+use mesoscloud_e2e::cloud::{Lives, pod_address, small};
 use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, Scene, node, operator, test};
 use serde_json::{Value, json};
@@ -139,12 +139,8 @@ async fn modes(cloud: &Cloud) -> Result<(usize, usize)> {
     Ok((count("follower"), count("leader")))
 }
 
-fn same(
-    before: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>,
-    now: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>,
-    component: &str,
-) {
-    let of = |lives: &std::collections::BTreeMap<String, mesoscloud_e2e::cloud::Life>| {
+fn same(before: &Lives, now: &Lives, component: &str) {
+    let of = |lives: &Lives| {
         let ours = lives.iter().filter(|(name, _)| name.contains(component));
         ours.map(|(name, life)| (name.clone(), life.uid.clone()))
             .collect::<Vec<_>>()

@@ -20,9 +20,9 @@ fn each_zookeeper_tells_its_state() -> Result {
         let mut modes = Vec::new();
         for member in MEMBERS {
             let pod = cloud.pod_api().get(member).await?;
-            let stat = node::talk(&pod_address(&pod)?, 2181, "stat").await?;
+            let stat = stat(&pod).await?;
             assert!(stat.starts_with("Zookeeper version: "), "{member}: {stat}");
-            modes.push(mode(&pod).await?);
+            modes.push(mode(&stat).to_owned());
         }
         modes.sort();
         assert_eq!(modes, ["follower", "follower", "leader"]);
@@ -63,7 +63,8 @@ fn zk_cli_works_with_one_member_down() -> Result {
             }
             let mut modes = Vec::new();
             for other in MEMBERS.iter().filter(|name| **name != leader) {
-                modes.push(mode(&cloud.pod_api().get(other).await?).await?);
+                let stat = stat(&cloud.pod_api().get(other).await?).await?;
+                modes.push(mode(&stat).to_owned());
             }
             modes.sort();
             Ok(if modes == ["follower", "leader"] {
@@ -144,11 +145,15 @@ fn each_marathon_serves_its_page() -> Result {
     })
 }
 
-/// What a ZooKeeper member says it is; all that it says if it is neither leader nor follower at the moment.
-async fn mode(member: &Pod) -> Result<String> {
-    let stat = node::talk(&pod_address(member)?, 2181, "stat").await?;
+/// What a ZooKeeper member answers to `stat`.
+async fn stat(member: &Pod) -> Result<String> {
+    node::talk(&pod_address(member)?, 2181, "stat").await
+}
+
+/// What a member is by its `stat`; all of it if it is neither leader nor follower at the moment.
+fn mode(stat: &str) -> &str {
     let mode = stat.lines().find_map(|line| line.strip_prefix("Mode: "));
-    Ok(mode.unwrap_or(&stat).to_owned())
+    mode.unwrap_or(stat)
 }
 
 /// The address of a member that has a pod that runs.

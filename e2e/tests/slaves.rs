@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
-use mesoscloud_e2e::http::get;
-use mesoscloud_e2e::marathon::{Marathon, Task, eventually, pod_of};
-use mesoscloud_e2e::{Cloud, Context as _, MARATHON, MESOS, Result, Scene, docker, node, test};
+use mesoscloud_e2e::cloud::{endpoint, small};
+use mesoscloud_e2e::marathon::{Marathon, eventually, no_container_left, pod_of, slaves};
+use mesoscloud_e2e::{Cloud, MARATHON, Result, docker, node, test};
 use serde_json::{Value, json};
 
 const API: Marathon = Marathon(MARATHON);
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn a_slave_that_is_killed_leaves_no_container() -> Result {
     test("slaves_killed", async |scene| {
         let cloud = scene.sample().await?;
-        let old = posted(scene, "/e2e-killed").await?;
+        let old = API.post(scene, "/e2e-killed").await?;
         let pod = pod_of(&cloud, &old).await?;
         node::signal(&pod, "SIGKILL").await?;
         old.no_container_left().await?;
@@ -43,7 +43,7 @@ fn slaves_of_a_node_become_fewer_and_more() -> Result {
             end.change(&json!({"slaves": {"perNode": null}}), false).await?;
             end.settled().await.map(drop)
         });
-        let old = posted(scene, "/e2e-moves").await?;
+        let old = API.post(scene, "/e2e-moves").await?;
         let begun = Instant::now();
         cloud.change(&json!({"slaves": {"perNode": 1}}), false).await?;
         eventually("one slave is left, with all ports", async || {
@@ -118,13 +118,6 @@ fn a_changed_slave_is_announced_and_the_other_serves_meanwhile() -> Result {
     })
 }
 
-/// The slaves that the leading master counts on.
-async fn slaves() -> Result<Vec<Value>> {
-    let state = get(MESOS, "/state.json").await?.json();
-    let slaves = state["slaves"].as_array().context("the leader knows no slaves")?;
-    Ok(slaves.iter().filter(|s| s["active"] == true).cloned().collect())
-}
-
 fn ports(slave: &Value) -> String {
     slave["resources"]["ports"]
         .as_str()
@@ -132,23 +125,14 @@ fn ports(slave: &Value) -> String {
         .to_owned()
 }
 
-/// Posts an app, which is deleted after the test, and waits until it is healthy.
-async fn posted(scene: &Scene, id: &'static str) -> Result<Task> {
-    scene.after(API.delete(id));
-    API.post(id).await?;
-    API.healthy(id, "").await
-}
-
 /// Of a cloud that is deleted with its tasks, nothing is left on the machine's Docker either.
 #[test]
 fn a_cloud_that_is_deleted_takes_its_tasks_with_it() -> Result {
     test("slaves_cloud_deleted", async |scene| {
         let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "gone");
-        cloud
-            .create(&mesoscloud_e2e::cloud::small(json!({})), false)
-            .await?;
+        cloud.create(&small(json!({})), false).await?;
         cloud.settled().await?;
-        let marathon = mesoscloud_e2e::cloud::endpoint(&cloud.status().await?, "gone-marathon-proxy")?
+        let marathon = endpoint(&cloud.status().await?, "gone-marathon-proxy")?
             .address
             .clone();
         let app = json!({
@@ -177,14 +161,6 @@ fn a_cloud_that_is_deleted_takes_its_tasks_with_it() -> Result {
         })
         .await?;
         cloud.delete().await?;
-        eventually("no container of it is left", async || {
-            let left = docker::of_task(&task).await?;
-            Ok(if left.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{left:?}"))
-            })
-        })
-        .await
+        no_container_left(&task).await
     })
 }

@@ -1,8 +1,6 @@
 //! An image that does not exist.
 
-use std::collections::BTreeMap;
-
-use mesoscloud_e2e::cloud::{Life, small};
+use mesoscloud_e2e::cloud::{Lives, small};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::json;
 
@@ -64,7 +62,7 @@ pub fn names(message: &str, words: &[&str]) {
 }
 
 /// The lives of the pods of all components but one.
-pub fn without(mut lives: BTreeMap<String, Life>, component: &str) -> BTreeMap<String, Life> {
+pub fn without(mut lives: Lives, component: &str) -> Lives {
     lives.retain(|name, _| !name.contains(&format!("-{component}-")));
     lives
 }

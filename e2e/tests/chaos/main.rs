@@ -37,9 +37,7 @@ fn nothing_that_was_promised_is_lost() -> Result {
         let cloud = scene.sample().await?;
         let end = cloud.clone();
         scene.after(async move { blows::make_good(&end).await });
-        scene.after(API.delete(APP));
-        API.post(APP).await?;
-        let task = API.healthy(APP, "").await?;
+        let task = API.post(scene, APP).await?;
         let spared = pod_of(&cloud, &task).await?.name_any();
 
         let hand = Hand::watch(&cloud).await?;

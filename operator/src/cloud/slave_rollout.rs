@@ -65,21 +65,18 @@ pub fn hold_back(slaves: &[Slaves], announced: bool, leaving: bool) -> HeldBack 
     let missing = slaves
         .iter()
         .find(|s| s.name != *next && s.change != Change::New && (s.rolling || !s.whole));
-    let why = match missing {
-        _ if !announced && broken.is_none() => announcement,
-        _ if leaving => format!("{announcement}: waiting until the ones that go have gone"),
+    let (goes, why) = match missing {
+        _ if !announced && broken.is_none() => (None, announcement),
+        _ if leaving => (
+            None,
+            format!("{announcement}: waiting until the ones that go have gone"),
+        ),
         Some(missing) if broken.is_none() || missing.rolling => {
-            format!("{announcement}: waiting for {}", missing.name)
+            (None, format!("{announcement}: waiting for {}", missing.name))
         }
-        _ => {
-            names.extend(replaced.iter().filter(|name| *name != next).cloned());
-            return HeldBack {
-                names,
-                why: Some(announcement),
-            };
-        }
+        _ => (Some(next), announcement),
     };
-    names.extend(replaced);
+    names.extend(replaced.iter().filter(|name| Some(*name) != goes).cloned());
     HeldBack {
         names,
         why: Some(why),

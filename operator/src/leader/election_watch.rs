@@ -5,11 +5,9 @@ use std::time::Duration;
 use futures::future::select_all;
 use zookeeper_client::{Client, Error, OneshotWatcher};
 
+use super::session::connector;
 use crate::cloud::election::{Candidate, Election, leading_node};
 
-/// As short as a session is by default (`spec.zookeeper.maxSessionTimeout`): it owns nothing, and a watch on a
-/// member that went silent is worth nothing either.
-const SESSION: Duration = Duration::from_secs(4);
 /// How long a member may be silent before the next one is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Pause before a lost session is replaced: doubled after each failure, up to the second.
@@ -32,11 +30,7 @@ pub async fn follow(ensemble: &[String], elections: &[Election], tell: impl Fn(N
     let ensemble = ensemble.join(",");
     let mut pause = PAUSE.0;
     loop {
-        // The oldest protocol that is still spoken: a 3.4 server drops a connection that asks for more.
-        let connector = Client::connector()
-            .with_server_version(3, 4, 8)
-            .with_session_timeout(SESSION)
-            .with_connection_timeout(PATIENCE);
+        let connector = connector().with_connection_timeout(PATIENCE);
         let ended = match connector.connect(&ensemble).await {
             Ok(client) => {
                 pause = PAUSE.0;

@@ -2,6 +2,7 @@
 
 pub mod election_watch;
 mod ensemble;
+pub mod session;
 mod watch;
 pub mod withdrawal;
 

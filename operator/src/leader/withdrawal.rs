@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use zookeeper_client::{Client, Error};
+use zookeeper_client::Error;
 
 use super::Electorate;
+use super::session::connector;
 
-/// It is needed for one answer.
-const SESSION: Duration = Duration::from_secs(4);
 /// How long a member may be silent before the next one is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -23,10 +22,7 @@ pub async fn withdraw(
     made_until: i64,
 ) -> Result<bool, Error> {
     let members = electorate.ensemble.iter().map(|(_, address)| address.as_str());
-    // The oldest protocol that is still spoken: a 3.4 server drops a connection that asks for more.
-    let client = Client::connector()
-        .with_server_version(3, 4, 8)
-        .with_session_timeout(SESSION)
+    let client = connector()
         .with_connection_timeout(PATIENCE)
         .connect(&members.collect::<Vec<_>>().join(","))
         .await?;

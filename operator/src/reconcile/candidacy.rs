@@ -31,6 +31,9 @@ pub async fn withdraw_orphaned(
     cloud: &ValidatedCloud,
     references: &References,
 ) -> Result<(), Error> {
+    let Some(electorate) = &references.electorate else {
+        return Ok(());
+    };
     let elected = &references.elected;
     let masters = Election::of_masters(&cloud.spec.masters.zk_path);
     let marathons = Election::of_marathons(&cloud.spec.marathon.zk_path);
@@ -61,9 +64,6 @@ pub async fn withdraw_orphaned(
         let successor = fresh.iter().find(|p| p.name_any() == pod);
         let born = successor.and_then(ResourceExt::creation_timestamp);
         let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
-        let Some(electorate) = &references.electorate else {
-            continue;
-        };
         match withdraw(electorate, &election.path, &leader.node, made_until).await {
             Ok(true) => {
                 tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn");

@@ -201,7 +201,7 @@ impl Scenario {
             cloud.delete_pod(&old.name, false).await?;
         }
         measured.requests += report.samples.len();
-        measured.failed += report.samples.iter().filter(|s| s.is_lost()).count();
+        measured.failed += report.lost();
         measured.wrong += report.wrong().len();
         measured.changes += report.changes();
         measured.slowest = measured.slowest.max(report.slowest().as_secs_f64());

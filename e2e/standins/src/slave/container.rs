@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn docker_run_has_the_original_order() {
         let argv = container()
-            .arguments(Path::new("/work/sandbox"), "/mnt/mesos/sandbox")
+            .arguments(Path::new("/sandboxes/c"), "/mnt/mesos/sandbox")
             .unwrap();
         assert_eq!(
             argv.join(" "),
             "run --cpu-shares 102 --memory 33554432 -e PORT0=31000 -e MESOS_SANDBOX=/mnt/mesos/sandbox \
-             -e MESOS_CONTAINER_NAME=mesos-S0.c -v /work/sandbox:/mnt/mesos/sandbox --net bridge \
+             -e MESOS_CONTAINER_NAME=mesos-S0.c -v /sandboxes/c:/mnt/mesos/sandbox --net bridge \
              -p 31000:80/tcp --name mesos-S0.c nginx"
         );
     }

@@ -8,31 +8,13 @@ pub mod http;
 pub mod marathon;
 pub mod master;
 pub mod program;
+#[path = "../../../../operator/tests/waiting/mod.rs"]
+mod waiting;
 pub mod zookeeper;
 
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A port nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-/// Looks again and again until `look` finds something.
-pub async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(start.elapsed() < patience, "not within {patience:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+pub use waiting::{eventually, free_port};
 
 pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)

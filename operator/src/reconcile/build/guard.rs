@@ -7,7 +7,7 @@ use crate::cloud::component::Component;
 use crate::cloud::names::GUARD_PORT;
 use crate::cloud::zk_url::zk_hosts;
 
-/// A native sidecar: it ends after its neighbour, whose candidacy in `path` it withdraws. `host` is what the
+/// It ends after its neighbour, whose candidacy in `path` it withdraws. `host` is what the
 /// neighbour calls itself in its candidacy, where that is not its address.
 pub fn guard(
     inputs: &Inputs<'_>,
@@ -30,23 +30,16 @@ pub fn guard(
         args.extend(["--host", host]);
     }
     Container {
-        name: "guard".to_owned(),
-        image: Some(image.to_owned()),
-        args: Some(args.into_iter().map(str::to_owned).collect()),
         env: Some(vec![
             pod::env_field("POD_NAME", "metadata.name"),
             pod::env_field("POD_IP", "status.podIP"),
         ]),
-        restart_policy: Some("Always".to_owned()),
         ports: Some(vec![ContainerPort {
             name: Some("guard".to_owned()),
             container_port: GUARD_PORT,
             ..ContainerPort::default()
         }]),
-        resources: Some(sidecar_image::resources()),
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(pod::restricted()),
         liveness_probe: Some(probe::http("/livez", GUARD_PORT, probe::PATIENT)),
-        ..Container::default()
+        ..sidecar_image::container("guard", image, &args)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{PodTemplateSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::Inputs;
+use super::{Inputs, pod};
 use crate::reconcile::content_hash;
 
 /// Annotation of a workload: hash of its pod template without the operator's image.
@@ -70,6 +70,20 @@ impl Inputs<'_> {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into(),
         }
+    }
+}
+
+/// A native sidecar of `image`: it is there before the main container, and ends after it.
+pub fn container(name: &str, image: &str, args: &[&str]) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(image.to_owned()),
+        args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
+        restart_policy: Some("Always".to_owned()),
+        resources: Some(resources()),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        security_context: Some(pod::restricted()),
+        ..Container::default()
     }
 }
 

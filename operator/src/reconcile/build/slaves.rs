@@ -225,7 +225,7 @@ fn docker_socket() -> EnvVar {
     pod::env("MESOSCLOUD_DOCKER_SOCKET", format!("{HOST_RUN}/docker.sock"))
 }
 
-/// A native sidecar: it ends after the slave, and takes the containers of its tasks with it.
+/// It ends after the slave, and takes the containers of its tasks with it.
 fn guard(sidecar_image: &str, env: &[EnvVar], work_dir: &str) -> Container {
     let known = ["MESOS_IP", "MESOS_PORT", "MESOS_WORK_DIR"];
     let mut env: Vec<_> = env
@@ -235,11 +235,7 @@ fn guard(sidecar_image: &str, env: &[EnvVar], work_dir: &str) -> Container {
         .collect();
     env.push(docker_socket());
     Container {
-        name: "guard".to_owned(),
-        image: Some(sidecar_image.to_owned()),
-        args: Some(["guard", "slave"].map(str::to_owned).into()),
         env: Some(env),
-        restart_policy: Some("Always".to_owned()),
         volume_mounts: Some(vec![
             pod::mount_read_only("work-dir", work_dir),
             pod::mount_read_only("host-run", HOST_RUN),
@@ -250,9 +246,7 @@ fn guard(sidecar_image: &str, env: &[EnvVar], work_dir: &str) -> Container {
             run_as_non_root: Some(false),
             ..pod::restricted()
         }),
-        resources: Some(super::sidecar_image::resources()),
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        ..Container::default()
+        ..super::sidecar_image::container("guard", sidecar_image, &["guard", "slave"])
     }
 }
 

@@ -11,9 +11,8 @@ use zookeeper_client::{Client, Error};
 
 use super::replicas;
 use crate::cloud::election::Candidate;
+use crate::leader::session::connector;
 
-/// Session that the guard asks for. It owns nothing; a short one finds another server soon.
-const SESSION: Duration = Duration::from_secs(4);
 /// Pause before a lost session is replaced: doubled after each failure, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -91,11 +90,7 @@ async fn follow(
 ) {
     let mut pause = PAUSE.0;
     loop {
-        // The oldest protocol that is still spoken: a 3.4 server drops a connection that asks for more.
-        let connector = Client::connector()
-            .with_server_version(3, 4, 8)
-            .with_session_timeout(SESSION);
-        let ended = match connector.connect(&ensemble).await {
+        let ended = match connector().connect(&ensemble).await {
             Ok(client) => {
                 pause = PAUSE.0;
                 session.send_replace(Some(client.clone()));

@@ -14,7 +14,7 @@
 mod election_nodes;
 mod health;
 mod neighbour;
-mod recover;
+pub mod recover;
 mod replicas;
 mod task_containers;
 mod withdrawal;
@@ -118,18 +118,12 @@ async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result
             }
         },
     );
-    // Kubernetes asks when the neighbour has ended; what is under way is brought to its end, by the others below.
-    let ended = async {
-        shutdown::requested().await?;
-        withdrawal.finish(life).await;
-        Ok(())
-    };
     tokio::select! {
         served = health::serve(listen, neighbour, status.clone(), replicas, inbox) => served,
         () = follow => Ok(()),
         () = watched => Ok(()),
         () = withdrawal.run() => Ok(()),
-        ended = ended => ended,
+        ended = asked_to_end(life, withdrawal.finish()) => ended,
     }
 }
 
@@ -149,14 +143,22 @@ async fn slave(options: Slave) -> std::io::Result<()> {
             }
         },
     );
-    let ended = async {
-        shutdown::requested().await?;
-        containers.finish(life).await;
-        Ok(())
-    };
     tokio::select! {
         () = watched => Ok(()),
         () = containers.run() => Ok(()),
-        ended = ended => ended,
+        ended = asked_to_end(life, containers.finish()) => ended,
     }
+}
+
+/// Completes when the guard is asked to end and may. Kubernetes asks when the neighbour has ended; what is under way
+/// then is brought to its end by the others that run, and `finished` when it is.
+async fn asked_to_end(
+    life: watch::Receiver<Life>,
+    finished: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    shutdown::requested().await?;
+    if neighbour::is_dead(life).await {
+        finished.await;
+    }
+    Ok(())
 }

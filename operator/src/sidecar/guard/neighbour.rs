@@ -21,6 +21,9 @@ const DEAD: Duration = Duration::from_millis(50);
 /// How long it may take to accept. A neighbour that is stopped or overloaded is not dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Longest time until the death of a neighbour, whose container has ended, is noticed.
+const NOTICE: Duration = Duration::from_millis(500);
+
 /// What is known of the neighbour's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -39,6 +42,12 @@ pub struct Refusal {
     pub before: Life,
     /// When its last connection ended, or the guard's own start.
     pub ended: Instant,
+}
+
+/// Whether the neighbour, whose container has ended or goes on, is dead.
+pub async fn is_dead(mut life: watch::Receiver<Life>) -> bool {
+    let dead = life.wait_for(|life| *life == Life::Dead);
+    timeout(NOTICE, dead).await.is_ok()
 }
 
 /// Watches for ever, and tells `refused` of every refusal, with what `known` told right before the attempt: all of

@@ -10,14 +10,11 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::neighbour::Life;
 use crate::sidecar::preflight::engine::{self, Engine};
 use crate::sidecar::preflight::slave_ids;
 
 /// Pause before what could not be done is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Longest time until the death of a slave, whose container has ended, is noticed.
-const NOTICE: Duration = Duration::from_millis(500);
 /// Longest time that the end of the guard itself waits for what is under way.
 const LAST: Duration = Duration::from_secs(engine::GRACE.unsigned_abs() as u64 + 5);
 
@@ -94,12 +91,8 @@ impl TaskContainers {
         }
     }
 
-    /// Completes when the guard may end: the slave lives, or nothing of it is left.
-    pub async fn finish(&self, mut life: watch::Receiver<Life>) {
-        let dead = life.wait_for(|life| *life == Life::Dead);
-        if timeout(NOTICE, dead).await.is_err() {
-            return;
-        }
+    /// Completes when nothing is left of a dead slave.
+    pub async fn finish(&self) {
         let mut doomed = self.doomed.subscribe();
         let _ = timeout(LAST, doomed.wait_for(Option::is_none)).await;
     }

@@ -9,15 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use super::election_nodes::ElectionNodes;
 use super::health::Status;
-use super::neighbour::Life;
 use super::replicas::Replicas;
 
 /// Pause before what could not be done is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 /// Longest time that the end of the guard itself waits for what is under way.
 const LAST: Duration = Duration::from_secs(5);
-/// Longest time until the death of a neighbour, whose container has ended, is noticed.
-const NOTICE: Duration = Duration::from_millis(500);
 
 /// What is to be withdrawn, and who does it.
 pub struct Withdrawal {
@@ -89,12 +86,8 @@ impl Withdrawal {
         }
     }
 
-    /// Completes when the guard may end: its neighbour lives, or nothing is left that can be withdrawn now.
-    pub async fn finish(&self, mut life: watch::Receiver<Life>) {
-        let dead = life.wait_for(|life| *life == Life::Dead);
-        if timeout(NOTICE, dead).await.is_err() {
-            return;
-        }
+    /// Completes when nothing is left that can be withdrawn now.
+    pub async fn finish(&self) {
         let (mut doomed, mut waits) = (self.doomed.subscribe(), self.waits.subscribe());
         let done = async {
             tokio::select! {
