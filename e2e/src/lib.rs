@@ -3,6 +3,7 @@
 //! A test is a function that hands its steps to [`test`], which gives them a [`Scene`], keeps the state of every
 //! pod in `target/e2e/` when they fail, and undoes what they asked to be undone, whatever became of them.
 
+pub mod agent;
 pub mod cloud;
 pub mod cluster;
 pub mod command;

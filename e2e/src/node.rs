@@ -92,6 +92,40 @@ impl Armed {
     }
 }
 
+/// Gives a container no more memory than it has, and takes what is left: the kernel kills its programs for it.
+pub async fn exhaust_memory(container: &str) -> Result {
+    // cgroup v1 and v2 call it differently. Whoever takes the memory is not to be killed for it.
+    let script = r#"
+        for folder in $(find /sys/fs/cgroup -type d -name "*$0*"); do
+            for names in memory.usage_in_bytes:memory.limit_in_bytes memory.current:memory.max; do
+                used=$folder/${names%:*} limit=$folder/${names#*:}
+                [ -e "$limit" ] || continue
+                echo -1000 > /proc/$$/oom_score_adj
+                echo $(($(cat "$used") + 8 * 1024 * 1024)) > "$limit"
+                echo $$ > "$folder/cgroup.procs"
+                timeout -s KILL 3 tail /dev/zero || true
+                exit 0
+            done
+        done
+        exit 1"#;
+    run(&["bash", "-c", script, container], "").await.map(drop)
+}
+
+/// Keeps the kubelet's questions from a port of a pod, or lets them through again.
+pub async fn keep_kubelet_from(pod: &Pod, port: i32, keep: bool) -> Result {
+    let pid = pid(&container(pod, "guard")?).await?;
+    let script = "from=$(ip route get $0 | sed -n 's/.* src \\([^ ]*\\).*/\\1/p') && \
+        nsenter -t $1 -n iptables $2 INPUT -s $from -p tcp --dport $3 -j DROP";
+    let (address, action, port) = (
+        crate::cloud::pod_address(pod)?,
+        if keep { "-I" } else { "-D" },
+        port.to_string(),
+    );
+    run(&["bash", "-c", script, &address, &pid, action, &port], "")
+        .await
+        .map(drop)
+}
+
 /// Gives an image of the node another name.
 pub async fn tag_image(image: &str, name: &str) -> Result {
     let [image, name] = [image, name].map(|i| {

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use kube::ResourceExt;
 use mesoscloud_e2e::cloud::{Life, pod_address};
+use mesoscloud_e2e::cluster::until;
 use mesoscloud_e2e::load::{Leader, Load};
 use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
@@ -11,6 +14,8 @@ use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 /// A session of 4 s ends at the earliest 2.7 s after its client's death (reference/reliability-performance.md,
 /// section 3). Whoever is replaced sooner had its candidacy withdrawn.
 const SESSION: Duration = Duration::from_millis(2700);
+/// The kubelet asks for a minute before it believes that nobody answers.
+const PROBED: Duration = Duration::from_secs(120);
 /// Longest wait for the next leader; one that comes so late is late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,6 +37,28 @@ fn a_leader_that_is_asked_to_end() -> Result {
 fn a_leader_whose_pod_is_deleted() -> Result {
     leader_dies("guard_pod_deleted", SESSION, async |cloud, name| {
         cloud.delete_pod(name, false).await
+    })
+}
+
+#[test]
+fn a_leader_that_is_out_of_memory() -> Result {
+    leader_dies("guard_oom", SESSION, async |cloud, name| {
+        let pod = cloud.pod_api().get(name).await?;
+        node::exhaust_memory(&node::main_container(&pod)?.0).await?;
+        assert_eq!(ended(cloud, &pod).await?.reason.as_deref(), Some("OOMKilled"));
+        Ok(())
+    })
+}
+
+/// The kubelet finds no answer for a minute, and starts the master anew.
+#[test]
+fn a_leader_whose_probe_fails() -> Result {
+    leader_dies("guard_probe", SESSION, async |cloud, name| {
+        let pod = cloud.pod_api().get(name).await?;
+        node::keep_kubelet_from(&pod, 5050, true).await?;
+        let ended = ended(cloud, &pod).await;
+        node::keep_kubelet_from(&pod, 5050, false).await?;
+        ended.map(drop)
     })
 }
 
@@ -101,9 +128,7 @@ fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
         let cloud = scene.sample().await?;
         // In a new pod the container's first restart is not put off.
         for master in cloud.pods(Some("master")).await? {
-            cloud
-                .delete_pod(&kube::ResourceExt::name_any(&master), false)
-                .await?;
+            cloud.delete_pod(&master.name_any(), false).await?;
         }
         cloud.settled().await?;
         let load = Load::start(&cloud.name);
@@ -159,14 +184,14 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
         let load = Load::start(&cloud.name);
         let old = load.usual().await?;
         let life = Life::of(&cloud.pod_api().get(&old.name).await?);
-        let struck = load.now();
         blow(&cloud, &old.name).await?;
         let new = load.another(&old, PATIENCE).await?;
         cloud.reborn(&old.name, &life).await?;
         cloud.pods_ready(count).await?;
         let report = load.stop().await?;
         let back = report.next_leader(&old).context("nobody answered")?;
-        let gap = back.saturating_sub(struck);
+        let gone = report.last_answer(&old).context("it never answered")?;
+        let gap = back.saturating_sub(gone);
         println!("{} -> {} after {gap:.3?}; {report}", old.name, new.name);
         assert!(
             gap < within,
@@ -178,9 +203,26 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
     })
 }
 
+/// How the program of a pod ended, once it is started anew.
+async fn ended(cloud: &Cloud, before: &Pod) -> Result<ContainerStateTerminated> {
+    let life = Life::of(before);
+    until(
+        cloud.pod_api(),
+        &before.name_any(),
+        "is started anew",
+        PROBED,
+        |pod| {
+            let pod = pod.filter(|pod| Life::of(pod) != life)?;
+            let program = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+            program.last_state.as_ref()?.terminated.clone()
+        },
+    )
+    .await
+}
+
 async fn standby(cloud: &Cloud, leader: &Leader) -> Result<String> {
     let masters = cloud.pods(Some("master")).await?;
-    let mut names = masters.iter().map(kube::ResourceExt::name_any);
+    let mut names = masters.iter().map(ResourceExt::name_any);
     names.find(|name| *name != leader.name).context("no standby")
 }
 

@@ -37,6 +37,8 @@ pub mod reason {
     pub const HOST_PORT_CONFLICT: &str = "HostPortConflict";
     /// Storage was enlarged but its class does not grow volumes.
     pub const VOLUME_EXPANSION_UNSUPPORTED: &str = "VolumeExpansionUnsupported";
+    /// Too few replicas of the masters' log are left.
+    pub const LOG_LOST: &str = "LogLost";
     /// The API server refused an object of the cloud.
     pub const APPLY_FAILED: &str = "ApplyFailed";
     /// An image cannot be pulled.

@@ -24,6 +24,8 @@ const CONCURRENCY: u16 = 8;
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// Everything is looked at again after this time, plus up to a tenth, though nothing happened.
 const RESYNC: Duration = Duration::from_secs(600);
+/// The same while a cloud is not ready: no event tells that a disk is lost, or when somebody has had enough time.
+const WATCHFUL: Duration = Duration::from_secs(15);
 
 /// What the loop is given.
 pub struct Settings {
@@ -129,14 +131,14 @@ async fn one(object: Arc<Guarded>, looping: Arc<Looping>) -> Result<Action, Erro
     let result = reconcile(ctx, cloud).await;
     ctx.metrics
         .observe_pass(started.elapsed(), result.as_ref().err().map(Error::step));
-    result?;
+    let pause = if result? { RESYNC } else { WATCHFUL };
     looping
         .failures
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(&ObjectRef::from_obj(object.as_ref()));
     Ok(Action::requeue(
-        RESYNC + RESYNC.mul_f64(rand::random::<f64>() / 10.0),
+        pause + pause.mul_f64(rand::random::<f64>() / 10.0),
     ))
 }
 

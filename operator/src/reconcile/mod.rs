@@ -7,6 +7,7 @@ pub mod candidacy;
 pub mod controller;
 pub mod dereference;
 pub mod events;
+pub mod masters_log;
 pub mod rollout;
 pub mod scaling;
 pub mod slaves;
@@ -87,11 +88,12 @@ impl Error {
     }
 }
 
-/// Brings one cloud a step nearer to its spec and writes its status, also when that fails.
+/// Brings one cloud a step nearer to its spec and writes its status, also when that fails. Returns whether it is
+/// ready.
 ///
 /// # Errors
 /// When a step failed; the next pass starts from the beginning.
-pub async fn reconcile(ctx: &Context, object: &MesosCloud) -> Result<(), Error> {
+pub async fn reconcile(ctx: &Context, object: &MesosCloud) -> Result<bool, Error> {
     let outcome = pass(ctx, object).await;
     let status = match &outcome {
         Ok(status) => status.clone(),
@@ -119,7 +121,7 @@ pub async fn reconcile(ctx: &Context, object: &MesosCloud) -> Result<(), Error> 
     )
     .await;
     ctx.metrics.observe_status(object, &status);
-    outcome.map(drop)
+    outcome.map(|status| status::says_ready(&status))
 }
 
 async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Error> {
@@ -127,6 +129,7 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     let references = dereference::dereference(ctx, object, &id).await?;
     let mut cloud = validate::validate(object, &ctx.cluster_domain, &references.neighbours)?;
     candidacy::withdraw_orphaned(ctx, &cloud, &references).await?;
+    cloud.refusals.extend(masters_log::lost(ctx, &cloud).await);
     let leaders = status::leaders(&id, &references.elected);
     let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
 

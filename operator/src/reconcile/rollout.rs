@@ -170,7 +170,7 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 /// The state of the component's program in this pod.
-fn program(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+pub fn program(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let name = component_of(pod).map(Component::container);
     let containers = pod.status.iter().flat_map(|s| s.container_statuses.iter());
     containers

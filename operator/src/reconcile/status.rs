@@ -156,6 +156,12 @@ pub async fn write(ctx: &Context, object: &MesosCloud, status: &MesosCloudStatus
     }
 }
 
+/// Whether a status says that the whole cloud serves.
+pub fn says_ready(status: &MesosCloudStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|c| c.type_ == READY && c.status == "True")
+}
+
 /// Whether the cloud has been ready before.
 fn was_ready(previous: &MesosCloudStatus) -> bool {
     use crate::cloud::conditions::{RECONCILING, reason};

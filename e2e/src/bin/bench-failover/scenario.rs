@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use mesoscloud_e2e::agent::Agent;
 use mesoscloud_e2e::load::{Leader, Load, MARATHON_PROXY, MESOS_PROXY, Target};
 use mesoscloud_e2e::{Cloud, Context as _, Result, operator};
 use serde_json::{Value, json};
@@ -143,17 +144,22 @@ impl Scenario {
         let pods = cloud.pods(None).await?.len();
         let mut measured = Measured::default();
         for run in 1..=runs {
-            if self.is_without_agent() {
-                cloud.pods_ready(pods - 1).await?;
+            cloud.pods_ready(pods).await?;
+            let agent = if self.is_without_agent() {
+                Some(Agent::of(cloud).await?)
             } else {
-                cloud.pods_ready(pods).await?;
+                None
+            };
+            if let Some(agent) = &agent {
+                agent.kill().await?;
             }
-            let seconds = self.once(cloud, run, &mut measured).await?;
+            let seconds = self.once(cloud, run, &mut measured).await;
+            if let Some(agent) = &agent {
+                agent.revive().await?;
+            }
+            let seconds = seconds?;
             println!("  {run:2}: {seconds:.3} s");
             measured.seconds.push(seconds);
-        }
-        if self.is_without_agent() {
-            Box::pin(blow::replace_proxy(cloud)).await?;
         }
         Ok(measured)
     }
@@ -163,9 +169,6 @@ impl Scenario {
     }
 
     async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
-        if self.is_without_agent() {
-            blow::kill_agent(cloud).await?;
-        }
         let load = Load::on(self.target(), PACE, &cloud.name);
         // The clock of the machine and the one of the load, at the same moment.
         let clocks = (SystemTime::now(), Instant::now());

@@ -19,6 +19,12 @@ use crate::cloud::names::ZOOKEEPER_PORT;
 
 /// Port of the agent's health endpoints and metrics.
 const AGENT_PORT: i32 = 9102;
+/// A start takes a second, or until the operator has written the configuration.
+const START: probe::Pace = probe::Pace {
+    period: 1,
+    timeout: 2,
+    failures: 600,
+};
 /// How long HAProxy may go on with the connections it has when its pod is deleted, in seconds.
 const GRACE_SECONDS: i64 = 30;
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -190,7 +196,10 @@ impl Proxy {
             ),
             ports: Some(vec![port("proxy", self.kind.port()), port("metrics", ADMIN_PORT)]),
             volume_mounts: Some(vec![pod::mount("run", RUN_DIR), pod::mount("tmp", "/tmp")]),
+            // It knows each server when the agent says so; from then on it serves, with or without the agent.
+            startup_probe: Some(probe::http("/readyz", AGENT_PORT, START)),
             // Not at the port it serves: behind that of ZooKeeper each question would be a client.
+            readiness_probe: Some(probe::http("/", ADMIN_PORT, probe::PROMPT)),
             liveness_probe: Some(probe::http("/", ADMIN_PORT, probe::PATIENT)),
             ..pod::main_container(
                 self.component,
@@ -218,7 +227,8 @@ impl Proxy {
         )
     }
 
-    /// A native sidecar: it is there before HAProxy, whose first file it writes, and goes after it.
+    /// It is there before HAProxy, whose first file it writes, and goes after it. It has no part in the pod's readiness:
+    /// HAProxy serves without it.
     fn agent(&self, inputs: &Inputs<'_>, image: &str, port: ContainerPort) -> Container {
         let args = [
             "proxy-agent",
@@ -228,30 +238,14 @@ impl Proxy {
             &self.name(inputs),
         ];
         Container {
-            name: "proxy-agent".to_owned(),
-            image: Some(image.to_owned()),
-            args: Some(args.map(str::to_owned).into()),
-            restart_policy: Some("Always".to_owned()),
             ports: Some(vec![port]),
-            resources: Some(sidecar_image::resources()),
-            termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-            security_context: Some(pod::restricted()),
-            startup_probe: Some(probe::http(
-                "/startupz",
-                AGENT_PORT,
-                probe::Pace {
-                    period: 1,
-                    timeout: 2,
-                    failures: 600,
-                },
-            )),
-            readiness_probe: Some(probe::http("/readyz", AGENT_PORT, probe::PROMPT)),
+            startup_probe: Some(probe::http("/startupz", AGENT_PORT, START)),
             liveness_probe: Some(probe::http("/livez", AGENT_PORT, probe::PATIENT)),
             volume_mounts: Some(vec![
                 pod::mount("run", RUN_DIR),
                 pod::mount_read_only("token", TOKEN_DIR),
             ]),
-            ..Container::default()
+            ..sidecar_image::container("proxy-agent", image, &args)
         }
     }
 

@@ -19,8 +19,9 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use super::recover::{ANSWER_PATH, ReplicaStatus, response, sender};
-use super::replicas::{self, Inbox, Replicas};
+use super::recover::{ANSWER_PATH, ReplicaStatus, WORD_PATH, response, sender};
+use super::replicas::{Inbox, Replicas};
+use crate::runtime::http;
 
 /// Time that the neighbour has to say that it is healthy.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -113,7 +114,8 @@ impl Status {
     }
 }
 
-/// Serves `/livez`, `/metrics` and, beside a master, `/readyz` and the replicas' answers, until the process ends.
+/// Serves `/livez`, `/metrics` and, beside a master, `/readyz`, `/replica` and the replicas' answers, until the process
+/// ends.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -133,7 +135,17 @@ pub async fn serve(
         .route("/livez", get(|| async { StatusCode::OK }))
         .route("/metrics", get(move || async move { (text, status.metrics()) }));
     if let Some(replicas) = replicas {
+        let asked = replicas.clone();
         router = router
+            .route(
+                WORD_PATH,
+                get(move || async move {
+                    let status = asked.neighbours().await;
+                    status
+                        .map(ReplicaStatus::word)
+                        .ok_or(StatusCode::SERVICE_UNAVAILABLE)
+                }),
+            )
             .route(
                 "/readyz",
                 get(move || ready(neighbour, replicas.clone(), seen.clone())),
@@ -166,7 +178,7 @@ async fn ready(
     replicas: Arc<Replicas>,
     status: Arc<Status>,
 ) -> (StatusCode, &'static str) {
-    let healthy = timeout(PATIENCE, replicas::get(neighbour, "/health"));
+    let healthy = timeout(PATIENCE, http::get(neighbour, "/health"));
     let (healthy, replica) = tokio::join!(healthy, replicas.neighbours());
     status.replica(replica);
     match (healthy, replica) {

@@ -7,6 +7,11 @@
 /// Path at which the answer arrives.
 pub const ANSWER_PATH: &str = "/guard/mesos.internal.log.RecoverResponse";
 
+/// Path at which the guard tells [`ReplicaStatus::word`] of its neighbour's.
+pub const WORD_PATH: &str = "/replica";
+/// The word for a replica that votes.
+pub const VOTING: &str = "voting";
+
 /// How far a replica is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaStatus {
@@ -23,6 +28,18 @@ pub enum ReplicaStatus {
     Starting,
     /// It has no log.
     Empty,
+}
+
+impl ReplicaStatus {
+    /// The word for it, as the guard tells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Voting { .. } => VOTING,
+            Self::Recovering => "recovering",
+            Self::Starting => "starting",
+            Self::Empty => "empty",
+        }
+    }
 }
 
 /// The question to the replica at `to`, from the listener at `own` (`ip:port`): an empty `RecoverRequest`. The

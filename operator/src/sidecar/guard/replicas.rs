@@ -6,12 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::handshake;
-use hyper::header::HOST;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -19,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::recover::{ReplicaStatus, request};
+use crate::runtime::http::get;
 
 /// Folder below the masters' path in which their replicas announce themselves.
 pub const FOLDER: &str = "log_replicas";
@@ -137,23 +132,4 @@ async fn quorum(of: SocketAddr) -> Option<usize> {
     let body = timeout(PATIENCE, get(of, "/flags")).await.ok()?.ok()?;
     let answer: Answer = serde_json::from_slice(&body).ok()?;
     answer.flags.quorum.parse().ok()
-}
-
-/// Body of the answer to a GET.
-///
-/// # Errors
-/// When there is no answer, or its status is not 200.
-pub async fn get(from: SocketAddr, path: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(from).await?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // Ends with the answer: `sender` is dropped by then.
-    tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(HOST, from.to_string())
-        .body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
-    if answer.status() != StatusCode::OK {
-        return Err(format!("{path} answers {}", answer.status()).into());
-    }
-    Ok(answer.into_body().collect().await?.to_bytes())
 }

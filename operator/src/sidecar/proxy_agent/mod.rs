@@ -2,7 +2,7 @@
 //!
 //! It follows the election in ZooKeeper by itself, and holds requests that find no leader until there is one. It
 //! needs the API server to learn of changed members, and nothing to go on serving: HAProxy's own checks follow the
-//! leader without it, within a second.
+//! leader without it, within a second. A process that does nothing else keeps it running ([`supervisor`]).
 
 mod agent;
 mod config_map;
@@ -14,6 +14,7 @@ mod hold;
 mod leader;
 mod probe;
 mod socket;
+mod supervisor;
 
 pub use agent::Agent;
 pub use config_map::Desired;
@@ -48,7 +49,13 @@ pub struct ProxyAgent {
     /// Where health endpoints and metrics are served.
     #[arg(long, default_value = "0.0.0.0:9102")]
     listen: SocketAddr,
+    /// Runs the agent itself, not the process that keeps it alive.
+    #[arg(long = CHILD, hide = true)]
+    child: bool,
 }
+
+/// Option of a process that is the agent itself.
+const CHILD: &str = "child";
 
 /// Why the agent ends.
 #[derive(Debug, Error)]
@@ -61,11 +68,14 @@ pub enum Error {
     Process(#[from] std::io::Error),
 }
 
-/// Runs the agent until it is asked to end.
+/// Keeps an agent running, in a process of its own, until it is asked to end.
 ///
 /// # Errors
 /// When it cannot start, or its health endpoints end.
 pub async fn run(options: ProxyAgent) -> Result<(), Error> {
+    if !options.child {
+        return Ok(supervisor::run(options.listen).await?);
+    }
     let client = Client::try_default()
         .await
         .map_err(|e| Error::Client(Box::new(e)))?;

@@ -1,0 +1,75 @@
+//! Notices that the masters' log is lost, which no pod shows: a leader goes on answering.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::Context;
+use super::rollout::{is_ready, program};
+use super::stores::{component_of, of_cloud};
+use super::validate::ValidatedCloud;
+use crate::cloud::component::Component;
+use crate::cloud::conditions::{Refusal, reason};
+use crate::cloud::names::GUARD_PORT;
+use crate::cloud::quorum::{is_log_lost, quorum};
+use crate::runtime::http::get;
+use crate::sidecar::guard::recover::{VOTING, WORD_PATH};
+
+/// A log that begins takes up to 3.4 s until all of its replicas vote, and one that catches up asks every 10 s
+/// (reference/measured.md, reference/domain.md). Whoever runs for so long and does not vote has nobody to learn from.
+const GRACE_SECONDS: i64 = 30;
+/// Time that a guard has for its answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What there is to say when only a person can help. The guards are asked only while too few masters are ready.
+pub async fn lost(ctx: &Context, cloud: &ValidatedCloud) -> Option<Refusal> {
+    let pods = of_cloud(&ctx.stores.pods, &cloud.id);
+    let masters = pods.iter().map(AsRef::as_ref);
+    let masters: Vec<_> = masters
+        .filter(|pod| component_of(*pod) == Some(Component::Master))
+        .collect();
+    let members = i32::try_from(masters.len()).unwrap_or(i32::MAX);
+    let needed = quorum(cloud.sized_for(Component::Master, members));
+    let ready = masters.iter().filter(|pod| is_ready(pod)).count();
+    if !cloud.spec.masters.guard
+        || members < cloud.spec.masters.replicas
+        || i32::try_from(ready).is_ok_and(|ready| ready >= needed)
+    {
+        return None;
+    }
+    let guards: Option<Vec<_>> = masters.iter().map(|pod| guard_of_a_patient(pod)).collect();
+    let votes = join_all(guards?.into_iter().map(votes)).await;
+    is_log_lost(&votes, needed).then(|| Refusal {
+        component: None,
+        reason: reason::LOG_LOST,
+        message: format!(
+            "{} of {members} replicas of the masters' log are empty, and {needed} are needed that vote: nothing can be \
+             written, though a leader may answer. The disks were lost. To begin a new log, delete the claims and the \
+             pods of all masters (kubectl delete pvc,pod -n {} -l \
+             app.kubernetes.io/instance={},app.kubernetes.io/component=master); slaves and frameworks register again, \
+             and tasks go on.",
+            votes.iter().filter(|votes| **votes == Some(false)).count(),
+            cloud.id.namespace,
+            cloud.id.name,
+        ),
+    })
+}
+
+/// Where the guard of a master answers, if the master has had time to learn.
+fn guard_of_a_patient(pod: &Pod) -> Option<SocketAddr> {
+    let started = program(pod).find_map(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref());
+    let runs_for = Timestamp::now().as_second() - started?.0.as_second();
+    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    let port = u16::try_from(GUARD_PORT).ok()?;
+    (runs_for >= GRACE_SECONDS).then_some((ip, port).into())
+}
+
+/// Whether the replica beside a guard votes; `None` when it does not say.
+async fn votes(guard: SocketAddr) -> Option<bool> {
+    let word = timeout(PATIENCE, get(guard, WORD_PATH)).await.ok()?.ok()?;
+    Some(word == VOTING)
+}
