@@ -1,0 +1,48 @@
+//! Proves that a masters' log of which too few replicas are left is told, with what to do about it, and that doing
+//! it helps.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use mesoscloud_e2e::cloud::small;
+use mesoscloud_e2e::{Cloud, Result, node, test};
+use serde_json::json;
+
+#[test]
+fn a_lost_log_is_told_and_begun_anew() -> Result {
+    test("masters_log", async |scene| {
+        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "forgetful");
+        let spec = small(json!({"masters": {"replicas": 3}}));
+        cloud.create(&spec, false).await?;
+        cloud.settled().await?;
+
+        for master in &cloud.pods(Some("master")).await?[..2] {
+            let (container, _) = node::main_container(master)?;
+            let log = format!(
+                "/proc/{}/root/var/lib/mesos/replicated_log",
+                node::pid(&container).await?
+            );
+            node::run(&["rm", "-r", &log], "").await?;
+            node::signal(master, "SIGKILL").await?;
+        }
+        let stalled = cloud.condition("Stalled", "True", "LogLost").await?;
+        println!("{}", stalled.message);
+        let selector = format!(
+            "app.kubernetes.io/instance={},app.kubernetes.io/component=master",
+            cloud.name
+        );
+        let remedy = format!("kubectl delete pvc,pod -n {} -l {selector}", cloud.namespace);
+        assert!(stalled.message.contains(&remedy), "{}", stalled.message);
+
+        let lives = cloud.lives().await?;
+        let (params, all) = (DeleteParams::default(), ListParams::default().labels(&selector));
+        let claims: Api<PersistentVolumeClaim> = scene.cluster.api(&cloud.namespace);
+        claims.delete_collection(&params, &all).await?;
+        cloud.pod_api().delete_collection(&params, &all).await?;
+        for (name, life) in lives.iter().filter(|(name, _)| name.contains("-master-")) {
+            cloud.reborn(name, life).await?;
+        }
+        cloud.settled().await?;
+        Ok(())
+    })
+}
