@@ -37,6 +37,12 @@ pub async fn scale(cluster: &Cluster, replicas: i32) -> Result {
     Ok(())
 }
 
+/// Ends it, and has another begin, which knows nothing.
+pub async fn restart(cluster: &Cluster) -> Result {
+    scale(cluster, 0).await?;
+    scale(cluster, 1).await
+}
+
 /// The image that its Deployment has it run.
 pub async fn image(cluster: &Cluster) -> Result<String> {
     let deployment = cluster.api::<Deployment>(NAMESPACE).get(NAME).await?;

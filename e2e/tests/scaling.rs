@@ -14,6 +14,8 @@ fn masters_grow_and_shrink() -> Result {
         let cloud = three_of_each(scene).await?;
         let lives = cloud.lives().await?;
         cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
+        has_begun(&cloud).await?;
+        operator::restart(&scene.cluster).await?;
         cloud.settled().await?;
         assert_eq!(quorums(&cloud).await?, ["3"; 5]);
         for disturbed in ["-zk-", "-marathon-", "-slave-"] {
@@ -46,8 +48,7 @@ fn zookeeper_grows_and_shrinks_though_the_operator_is_killed() -> Result {
             Ok((members > 3).then_some(()).ok_or(format!("{members} members")))
         })
         .await?;
-        operator::scale(&scene.cluster, 0).await?;
-        operator::scale(&scene.cluster, 1).await?;
+        operator::restart(&scene.cluster).await?;
         cloud.settled().await?;
         assert_eq!(modes(&cloud).await?, (4, 1));
         // A leading master that loses its session while ZooKeeper elects a leader of its own exits, and is back at
@@ -63,12 +64,35 @@ fn zookeeper_grows_and_shrinks_though_the_operator_is_killed() -> Result {
             Ok((members < 5).then_some(()).ok_or(format!("{members} members")))
         })
         .await?;
-        operator::scale(&scene.cluster, 0).await?;
-        operator::scale(&scene.cluster, 1).await?;
+        operator::restart(&scene.cluster).await?;
         cloud.settled().await?;
         assert_eq!(modes(&cloud).await?, (2, 1));
         assert_eq!(self::specs(&cloud).await?, specs);
         same(&lives, &cloud.lives().await?, "-slave-");
+        Ok(())
+    })
+}
+
+#[test]
+fn marathon_grows_and_shrinks_though_the_operator_is_killed() -> Result {
+    test("scaling_marathon", async |scene| {
+        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
+        cloud.create(&small(json!({})), false).await?;
+        cloud.settled().await?;
+        let lives = cloud.lives().await?;
+        for replicas in [3, 1] {
+            cloud
+                .change(&json!({"marathon": {"replicas": replicas}}), false)
+                .await?;
+            operator::restart(&scene.cluster).await?;
+            let status = cloud.settled().await?;
+            assert_eq!(cloud.pods(Some("marathon")).await?.len(), replicas);
+            let leader = status.leaders.marathon.context("no Marathon leads")?;
+            cloud.pod_api().get(&leader.name).await?;
+            for disturbed in ["-zk-", "-master-", "-slave-", "-marathon-0"] {
+                same(&lives, &cloud.lives().await?, disturbed);
+            }
+        }
         Ok(())
     })
 }
@@ -79,12 +103,7 @@ fn a_change_of_mind_ends_well() -> Result {
     test("scaling_reversed", async |scene| {
         let cloud = three_of_each(scene).await?;
         cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
-        eventually("the first master has the larger quorum", async || {
-            let quorums = quorums(&cloud).await.unwrap_or_default();
-            let begun = quorums.iter().any(|q| q == "3");
-            Ok(begun.then_some(()).ok_or(format!("{quorums:?}")))
-        })
-        .await?;
+        has_begun(&cloud).await?;
         cloud.change(&json!({"masters": {"replicas": 3}}), false).await?;
         cloud.settled().await?;
         assert_eq!(quorums(&cloud).await?, ["2"; 3]);
@@ -103,6 +122,16 @@ async fn three_of_each(scene: &Scene) -> Result<Cloud> {
     cloud.ready().await?;
     cloud.settled().await?;
     Ok(cloud)
+}
+
+/// Waits until the first of three masters is on the way to five.
+async fn has_begun(cloud: &Cloud) -> Result {
+    eventually("the first master has the larger quorum", async || {
+        let quorums = quorums(cloud).await.unwrap_or_default();
+        let begun = quorums.iter().any(|q| q == "3");
+        Ok(begun.then_some(()).ok_or(format!("{quorums:?}")))
+    })
+    .await
 }
 
 /// The quorum that each master was started with.

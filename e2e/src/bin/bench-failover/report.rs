@@ -102,16 +102,8 @@ impl Report {
                 m.changes == m.seconds.len(),
             ));
         }
-        let alive = [
-            Scenario::Killed,
-            Scenario::Deleted,
-            Scenario::Forced,
-            Scenario::WithoutOperator,
-            Scenario::Rollout,
-            Scenario::Marathon,
-        ];
         for (scenario, m) in &self.scenarios {
-            if alive.contains(scenario) {
+            if scenario.holds() {
                 goals.push((format!("{}: no request failed", scenario.name()), m.failed == 0));
             }
         }

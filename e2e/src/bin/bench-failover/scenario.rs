@@ -168,6 +168,11 @@ impl Scenario {
         matches!(self, Self::WithoutAgent | Self::Plain)
     }
 
+    /// Whether no request may fail: there are guards, and an agent that holds.
+    pub fn holds(self) -> bool {
+        !matches!(self, Self::WithoutAgent | Self::WithoutGuard | Self::Plain)
+    }
+
     async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
         let load = Load::on(self.target(), PACE, &cloud.name);
         // The clock of the machine and the one of the load, at the same moment.
@@ -195,9 +200,9 @@ impl Scenario {
         if let Some(watch) = watch {
             let death = began + death;
             let answered = began + answered;
-            measured
-                .stages
-                .add(watch.stop(cloud, &old.name, death, answered).await?);
+            let stages = watch.stop(cloud, &old.name, death, answered).await?;
+            print!("{stages}");
+            measured.stages.add(stages);
         }
         if killed {
             // A container that was killed several times is started again later and later; in a new pod it is not.
@@ -210,6 +215,9 @@ impl Scenario {
         measured.slowest = measured.slowest.max(report.slowest().as_secs_f64());
         for sample in report.wrong() {
             println!("  wrong: {sample:?}");
+        }
+        for sample in report.samples.iter().filter(|s| self.holds() && s.is_lost()) {
+            println!("  failed, {death:?} after the start: {sample:?}");
         }
         Ok(answered.saturating_sub(death).as_secs_f64())
     }

@@ -80,7 +80,6 @@ fn pod_template(inputs: &Inputs<'_>, guard: &str) -> PodTemplateSpec {
         None,
         PodSpec {
             security_context: Some(pod::restricted_pod()),
-            affinity: Some(pod::spread(cloud, COMPONENT)),
             init_containers: Some(vec![guard]),
             containers: vec![container],
             volumes: Some(vec![pod::scratch("tmp")]),

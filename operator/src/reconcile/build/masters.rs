@@ -90,7 +90,6 @@ fn pod_template(inputs: &Inputs<'_>, guard: Option<&str>) -> PodTemplateSpec {
         None,
         PodSpec {
             security_context: Some(pod::restricted_pod()),
-            affinity: Some(pod::spread(cloud, COMPONENT)),
             init_containers: guard
                 .map(|image| vec![super::guard::guard(inputs, COMPONENT, image, &spec.zk_path, None)]),
             containers: vec![container],

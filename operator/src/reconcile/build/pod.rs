@@ -4,8 +4,8 @@ use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector,
     PodAffinityTerm, PodAntiAffinity, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume,
+    VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use mesoscloud_crds::spec::PodSettings;
@@ -40,7 +40,12 @@ pub fn template(
     spec.image_pull_secrets = non_empty(settings.image_pull_secrets.clone());
     spec.node_selector = (!settings.node_selector.is_empty()).then(|| settings.node_selector.clone());
     spec.tolerations = non_empty(settings.tolerations.clone());
-    spec.affinity = wishes.affinity.or(spec.affinity);
+    spec.affinity = wishes.affinity;
+    // Each node has its slaves.
+    if component != Component::Slave {
+        spec.affinity.get_or_insert_with(|| apart(cloud, component));
+        spec.topology_spread_constraints = Some(vec![over_zones(cloud, component)]);
+    }
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(cloud.id.labels(component)),
@@ -105,21 +110,38 @@ pub fn restricted() -> SecurityContext {
     }
 }
 
-/// Members rather on different nodes.
-pub fn spread(cloud: &ValidatedCloud, component: Component) -> Affinity {
+/// Members rather on different nodes. With more nodes than it takes, masters are apart from ZooKeeper too: a node
+/// lost with both leaders on it costs an election of ZooKeeper before the one of Mesos can begin.
+fn apart(cloud: &ValidatedCloud, component: Component) -> Affinity {
+    let from = |weight, other| WeightedPodAffinityTerm {
+        weight,
+        pod_affinity_term: PodAffinityTerm {
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            label_selector: Some(selector(cloud, other)),
+            ..PodAffinityTerm::default()
+        },
+    };
+    let mut rather = vec![from(100, component)];
+    if component == Component::Master {
+        rather.push(from(10, Component::ZooKeeper));
+    }
     Affinity {
         pod_anti_affinity: Some(PodAntiAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
-                weight: 100,
-                pod_affinity_term: PodAffinityTerm {
-                    topology_key: "kubernetes.io/hostname".to_owned(),
-                    label_selector: Some(selector(cloud, component)),
-                    ..PodAffinityTerm::default()
-                },
-            }]),
+            preferred_during_scheduling_ignored_during_execution: Some(rather),
             ..PodAntiAffinity::default()
         }),
         ..Affinity::default()
+    }
+}
+
+/// Members as evenly over the zones as can be, where the nodes tell theirs.
+fn over_zones(cloud: &ValidatedCloud, component: Component) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "topology.kubernetes.io/zone".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(selector(cloud, component)),
+        ..TopologySpreadConstraint::default()
     }
 }
 

@@ -218,7 +218,6 @@ impl Proxy {
                 service_account_name: Some(self.name(inputs)),
                 termination_grace_period_seconds: Some(GRACE_SECONDS),
                 security_context: Some(pod::restricted_pod()),
-                affinity: Some(pod::spread(inputs.cloud, self.component)),
                 init_containers: Some(vec![self.agent(inputs, image, port("agent", AGENT_PORT))]),
                 containers: vec![haproxy],
                 volumes: Some(vec![run_volume(), pod::scratch("tmp"), token_volume()]),

@@ -110,7 +110,6 @@ pub fn build(inputs: &Inputs<'_>, resources: &mut Resources) {
         Some([(CONFIG_HASH_ANNOTATION.to_owned(), hash)].into()),
         PodSpec {
             security_context: Some(pod::restricted_pod()),
-            affinity: Some(pod::spread(cloud, COMPONENT)),
             containers: vec![container],
             volumes: Some(vec![
                 Volume {
