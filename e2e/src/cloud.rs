@@ -254,8 +254,18 @@ impl Cloud {
 
     /// What a container of one of its pods has logged.
     pub async fn log(&self, pod: &str, container: &str) -> Result<String> {
+        self.read_log(pod, container, false).await
+    }
+
+    /// The same, each line after the time at which it came.
+    pub async fn timed_log(&self, pod: &str, container: &str) -> Result<String> {
+        self.read_log(pod, container, true).await
+    }
+
+    async fn read_log(&self, pod: &str, container: &str, timestamps: bool) -> Result<String> {
         let params = LogParams {
             container: Some(container.to_owned()),
+            timestamps,
             ..LogParams::default()
         };
         Ok(self.pod_api().logs(pod, &params).await?)

@@ -108,7 +108,7 @@ impl Scenario {
     /// How often it is run, when the fast ones are run `runs` times.
     pub fn runs(self, runs: usize) -> usize {
         match self {
-            Self::Plain | Self::Rollout => runs.min(3),
+            Self::Plain => runs.min(3),
             _ => runs,
         }
     }
@@ -183,7 +183,7 @@ impl Scenario {
             _ => None,
         };
         let death = self.strike(cloud, &old, run).await?;
-        load.another(&old, PATIENCE).await?;
+        let new = load.another(&old, PATIENCE).await?;
         if self == Self::Rollout {
             cloud.settled().await?;
         }
@@ -200,7 +200,7 @@ impl Scenario {
         if let Some(watch) = watch {
             let death = began + death;
             let answered = began + answered;
-            let stages = watch.stop(cloud, &old.name, death, answered).await?;
+            let stages = watch.stop(cloud, [&old.name, &new.name], death, answered).await?;
             print!("{stages}");
             measured.stages.add(stages);
         }

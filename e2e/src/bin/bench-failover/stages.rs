@@ -4,16 +4,32 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use kube::ResourceExt as _;
 use mesoscloud_e2e::{Cloud, Context as _, Result};
 
 use crate::report::median;
 
-/// What each stage ends with, in the order in which they happen; which container says so, and in which words.
-const STAGES: [(&str, &str, &str, &str); 4] = [
-    ("guard noticed", "", "guard", "the neighbour is dead"),
-    ("candidacy withdrawn", "", "guard", "its candidacy is withdrawn"),
-    ("HAProxy told", "mesos-proxy", "proxy-agent", "leads now"),
-    ("first answer", "", "", ""),
+/// Who tells of the end of a stage, and in which words.
+enum Source {
+    /// The guard beside the old leader.
+    Guard(&'static str),
+    /// The next leader.
+    Next(&'static str),
+    /// The agent beside HAProxy.
+    Agent(&'static str),
+    /// The client.
+    Client,
+}
+
+/// What each stage ends with, in the order in which they happen.
+const STAGES: [(&str, Source); 6] = [
+    ("guard noticed", Source::Guard("the neighbour is dead")),
+    ("candidacy withdrawn", Source::Guard("its candidacy is withdrawn")),
+    ("next elected", Source::Next("Elected as the leading master!")),
+    // "Recovered 2 slaves from the registry"
+    ("registry recovered", Source::Next("Recovered ")),
+    ("HAProxy told", Source::Agent("leads now")),
+    ("first answer", Source::Client),
 ];
 
 /// Milliseconds from the death to the end of each stage, of every run.
@@ -34,30 +50,33 @@ impl Watch {
         })
     }
 
-    /// The stages of the run in which `old` died.
+    /// The stages of the run in which the first of these masters died and the second took over.
     pub async fn stop(
         self,
         cloud: &Cloud,
-        old: &str,
+        [old, new]: [&str; 2],
         death: SystemTime,
         answered: SystemTime,
     ) -> Result<Stages> {
         let mut stages = Stages::default();
-        for (stage, (name, component, container, words)) in STAGES.iter().enumerate() {
-            let at = if container.is_empty() {
-                Some(answered)
-            } else {
-                let pod = if component.is_empty() {
-                    old.to_owned()
-                } else {
-                    let pods = cloud.pods(Some(component)).await?;
-                    kube::ResourceExt::name_any(pods.first().context(*name)?)
-                };
-                let log = cloud.log(&pod, container).await?;
-                log.lines()
-                    .filter(|line| line.contains(words))
-                    .filter_map(moment)
-                    .find(|at| *at >= self.since)
+        for (stage, (_, source)) in STAGES.iter().enumerate() {
+            let said = match source {
+                Source::Guard(words) => Some((old.to_owned(), "guard", words)),
+                Source::Next(words) => Some((new.to_owned(), "master", words)),
+                Source::Agent(words) => {
+                    let proxies = cloud.pods(Some("mesos-proxy")).await?;
+                    let proxy = proxies.first().context("no proxy")?;
+                    Some((proxy.name_any(), "proxy-agent", words))
+                }
+                Source::Client => None,
+            };
+            let at = match said {
+                None => Some(answered),
+                Some((pod, container, words)) => {
+                    let log = cloud.timed_log(&pod, container).await?;
+                    let mut said = log.lines().filter(|line| line.contains(words));
+                    said.find_map(|line| moment(line).filter(|at| *at >= self.since))
+                }
             };
             if let Some(after) = at.and_then(|at| at.duration_since(death).ok()) {
                 stages
@@ -98,7 +117,7 @@ impl fmt::Display for Stages {
     }
 }
 
-/// When a line was written: it begins with `2026-11-23T12:16:16.926796Z`.
+/// When a line was written: it begins with `2026-11-23T12:16:16.926796123Z`.
 fn moment(line: &str) -> Option<SystemTime> {
     let stamp = line.split_whitespace().next()?;
     let at: k8s_openapi::jiff::Timestamp = stamp.parse().ok()?;
@@ -112,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_moment_of_a_line_is_read() {
-        let at = moment("2026-11-23T12:16:16.500000Z  INFO x: the neighbour is dead");
+        let at = moment("2026-11-23T12:16:16.500000000Z the neighbour is dead");
         let expected = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_436_176_500);
         assert_eq!(at, Some(expected));
         assert_eq!(moment("no time"), None);
