@@ -92,6 +92,14 @@ impl Armed {
     }
 }
 
+/// Has the API server stand still, or go on.
+pub async fn pause_api_server(pause: bool) -> Result {
+    let signal = if pause { "-STOP" } else { "-CONT" };
+    run(&["pkill", signal, "-x", "kube-apiserver"], "")
+        .await
+        .map(drop)
+}
+
 /// Gives a container no more memory than it has, and takes what is left: the kernel kills its programs for it.
 pub async fn exhaust_memory(container: &str) -> Result {
     // cgroup v1 and v2 call it differently. Whoever takes the memory is not to be killed for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesoscloud_e2e::agent::Agent;
 use mesoscloud_e2e::cloud::{Life, Lives};
-use mesoscloud_e2e::load::{Load, Report};
+use mesoscloud_e2e::load::{Leader, Load, Report};
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 
 /// HAProxy asks a standby every 500 ms whether it leads, and takes a leader's silence for its end at once.
@@ -48,6 +48,34 @@ fn an_agent_that_stands_still_loses_no_request() -> Result {
     })
 }
 
+/// What guard and agent need is ZooKeeper, and nothing else.
+#[test]
+fn without_an_api_server_nothing_is_slower() -> Result {
+    test("api_server_paused", async |scene| {
+        let cloud = scene.sample().await?;
+        let load = Load::start(&cloud.name);
+        let old = load.usual().await?;
+        let pod = cloud.pod_api().get(&old.name).await?;
+        node::pause_api_server(true).await?;
+        let struck = async {
+            node::signal(&pod, "SIGKILL").await?;
+            load.another(&old, PATIENCE).await
+        };
+        let struck = struck.await;
+        node::pause_api_server(false).await?;
+        struck?;
+        cloud.reborn(&old.name, &Life::of(&pod)).await?;
+        cloud.settled().await?;
+        let report = load.stop().await?;
+        let gap = gap(&report, &old)?;
+        println!("after {gap:.3?}: {report}");
+        assert!(gap < BY_CHECKS, "{gap:?}");
+        assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
+        assert_eq!(report.lost(), 0, "{report}");
+        Ok(())
+    })
+}
+
 /// Kills the leading master under load; another answers within this time.
 async fn leader_dies(cloud: &Cloud, within: Duration) -> Result<Report> {
     let load = Load::start(&cloud.name);
@@ -58,12 +86,17 @@ async fn leader_dies(cloud: &Cloud, within: Duration) -> Result<Report> {
     cloud.reborn(&old.name, &Life::of(&pod)).await?;
     cloud.settled().await?;
     let report = load.stop().await?;
-    let gone = report.last_answer(&old).context("it never answered")?;
-    let back = report.next_leader(&old).context("nobody answered")?;
-    let gap = back.saturating_sub(gone);
+    let gap = gap(&report, &old)?;
     println!("after {gap:.3?}");
     assert!(gap < within, "{gap:?}");
     Ok(report)
+}
+
+/// From the old leader's last answer to the next one's first.
+fn gap(report: &Report, old: &Leader) -> Result<Duration> {
+    let gone = report.last_answer(old).context("it never answered")?;
+    let back = report.next_leader(old).context("nobody answered")?;
+    Ok(back.saturating_sub(gone))
 }
 
 /// The proxies' lives.

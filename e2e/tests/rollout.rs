@@ -3,7 +3,7 @@
 //! one that would lose the quorum waits.
 
 use kube::ResourceExt;
-use mesoscloud_e2e::cloud::{Lives, NOTICED, touched};
+use mesoscloud_e2e::cloud::{Lives, NOTICED, small, touched};
 use mesoscloud_e2e::load::Load;
 use mesoscloud_e2e::{Cloud, Result, node, operator, test};
 use serde_json::json;
@@ -123,6 +123,43 @@ fn a_change_that_would_lose_the_quorum_waits() -> Result {
                 "{}",
                 master.name_any()
             );
+        }
+        Ok(())
+    })
+}
+
+/// A change of everything comes to one role after the other.
+#[test]
+fn roles_change_in_their_order() -> Result {
+    test("rollout_order", async |scene| {
+        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "ordered");
+        cloud.create(&small(json!({})), false).await?;
+        cloud.settled().await?;
+        let env = json!({"env": [{"name": "E2E_ROLLOUT", "value": "order"}]});
+        let everywhere = json!({
+            "zookeeper": env, "masters": env, "marathon": env, "proxies": env, "slaves": env,
+        });
+        let before = cloud.lives().await?;
+        cloud.change(&everywhere, false).await?;
+        cloud.settled().await?;
+        assert_eq!(touched(&before, &cloud.lives().await?).len(), before.len());
+        let mut last = None;
+        for role in [
+            &["zookeeper"][..],
+            &["master"],
+            &["marathon"],
+            &["mesos-proxy", "marathon-proxy", "zk-proxy"],
+            &["slave"],
+        ] {
+            let mut made = Vec::new();
+            for component in role {
+                let pods = cloud.pods(Some(component)).await?;
+                made.extend(pods.iter().filter_map(ResourceExt::creation_timestamp));
+            }
+            made.sort();
+            println!("{role:?}: {made:?}");
+            assert!(last.as_ref() <= made.first(), "{role:?} did not wait");
+            last = made.pop();
         }
         Ok(())
     })

@@ -1,12 +1,17 @@
 //! Proves that ZooKeeper and the masters grow and shrink under way: every step keeps a quorum, what was written
 //! stays, and an operator that is killed half way ends it all the same.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::{Lives, pod_address, small};
+use mesoscloud_e2e::cloud::{Lives, endpoint, pod_address, small};
 use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, Scene, node, operator, test};
 use serde_json::{Value, json};
+
+/// An election of Mesos 0.28 that lacks a replica stands still for a minute.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 #[test]
 fn masters_grow_and_shrink() -> Result {
@@ -14,9 +19,9 @@ fn masters_grow_and_shrink() -> Result {
         let cloud = three_of_each(scene).await?;
         let lives = cloud.lives().await?;
         cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
-        has_begun(&cloud).await?;
-        operator::restart(&scene.cluster).await?;
-        cloud.settled().await?;
+        let gap = without_leader(&cloud, Box::pin(async { cloud.settled().await.map(drop) })).await?;
+        println!("growing: nobody led for at most {gap:.1?}");
+        assert!(gap < STANDSTILL, "{gap:?}");
         assert_eq!(quorums(&cloud).await?, ["3"; 5]);
         for disturbed in ["-zk-", "-marathon-", "-slave-"] {
             same(&lives, &cloud.lives().await?, disturbed);
@@ -26,6 +31,8 @@ fn masters_grow_and_shrink() -> Result {
         assert_eq!(quorums(&cloud).await?, ["2"; 3]);
         // The disks of those that went are still there, and must not be taken up as if they were current.
         cloud.change(&json!({"masters": {"replicas": 5}}), false).await?;
+        has_begun(&cloud).await?;
+        operator::restart(&scene.cluster).await?;
         cloud.settled().await?;
         assert_eq!(quorums(&cloud).await?, ["3"; 5]);
         Ok(())
@@ -122,6 +129,24 @@ async fn three_of_each(scene: &Scene) -> Result<Cloud> {
     cloud.ready().await?;
     cloud.settled().await?;
     Ok(cloud)
+}
+
+/// The longest time, until `end`, during which the proxy of Mesos had no leader to ask.
+async fn without_leader(cloud: &Cloud, mut end: impl Future<Output = Result> + Unpin) -> Result<Duration> {
+    let proxy = endpoint(&cloud.status().await?, &format!("{}-mesos-proxy", cloud.name))?
+        .address
+        .clone();
+    let url = format!("http://{proxy}:5050/state.json");
+    let (mut led, mut longest) = (Instant::now(), Duration::ZERO);
+    loop {
+        tokio::select! {
+            ended = &mut end => return ended.map(|()| longest),
+            asked = node::curl(&url) => if asked.is_ok() {
+                longest = longest.max(led.elapsed());
+                led = Instant::now();
+            },
+        }
+    }
 }
 
 /// Waits until the first of three masters is on the way to five.

@@ -119,6 +119,17 @@ impl Seen<'_> {
     }
 }
 
+/// Whether the masters are to elect nobody now: while they get the larger quorum, which the others do not have
+/// without the one that restarts. `stands_in`: the one that leads is gone, and nobody else has been elected.
+///
+/// When all of them vote, any of them may be elected, whether they know the larger quorum or not.
+pub fn keeps_election_closed(seen: &Seen<'_>, stands_in: bool) -> bool {
+    let Size { members, sized_for } = seen.size;
+    let all = |holds: fn(&Member) -> bool| (0..members).all(|n| seen.member(n).is_some_and(holds));
+    let ready = all(|m| m.ready && !m.terminating);
+    sized_for > members && !(ready && (stands_in || all(|m| m.updated)))
+}
+
 /// The next step of the masters to `wanted` members, an odd number like the present one.
 ///
 /// Growing, the larger quorum comes first and the new members after it; shrinking, the members go first and the
@@ -221,4 +232,58 @@ pub fn zookeeper(seen: &Seen<'_>, wanted: i32) -> Step {
         members,
         sized_for: last,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_that_would_stand_still_is_closed() {
+        // A letter per master: `o` has the old quorum, `u` the larger one; capital letters do not serve; `-` is away.
+        // Then for how many they are made, whether the operator stands in for a leader, and what is expected.
+        let table = [
+            ("ooo", 3, false, false),
+            ("oo-", 3, false, false),
+            ("ooo", 5, false, true),
+            ("oo-", 5, false, true),
+            ("ouu", 5, false, true),
+            ("-uu", 5, false, true),
+            ("Uuu", 5, true, true),
+            ("uuu", 5, true, false),
+            ("uuu", 5, false, false),
+            // The leader died by itself half way: it is back, and any of them may be elected.
+            ("oou", 5, true, false),
+        ];
+        for (text, sized_for, stands_in, expected) in table {
+            let members: Vec<_> = text
+                .chars()
+                .enumerate()
+                .filter(|(_, c)| *c != '-')
+                .map(|(n, c)| Member {
+                    pod: format!("c-master-{n}"),
+                    updated: c.eq_ignore_ascii_case(&'u'),
+                    ready: c.is_ascii_lowercase(),
+                    started: true,
+                    put_off: false,
+                    terminating: false,
+                    sized_for: None,
+                })
+                .collect();
+            let seen = Seen {
+                size: Size {
+                    members: 3,
+                    sized_for,
+                },
+                members: &members,
+                leader: None,
+                left_over: &[],
+            };
+            assert_eq!(
+                keeps_election_closed(&seen, stands_in),
+                expected,
+                "{text} {stands_in}"
+            );
+        }
+    }
 }

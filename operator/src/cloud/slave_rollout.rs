@@ -41,9 +41,9 @@ pub struct HeldBack {
 /// In every announcement: from it one knows that it was made.
 pub const ANNOUNCEMENT: &str = "one after another, and the tasks on each end with it";
 
-/// Which of the slaves must not change now. `announced`: the cloud's status has told what is about to happen;
-/// `leaving`: a slave that is no longer wanted is still there, with its ports.
-pub fn hold_back(slaves: &[Slaves], announced: bool, leaving: bool) -> HeldBack {
+/// Which of the slaves must not change now. `announced`: the cloud's status has told what is about to happen; `before`:
+/// another role that changes first; `leaving`: a slave that is no longer wanted is still there, with its ports.
+pub fn hold_back(slaves: &[Slaves], announced: bool, before: Option<String>, leaving: bool) -> HeldBack {
     let named = |change: Change| {
         let wanted = slaves.iter().filter(move |s| s.change == change);
         wanted.map(|s| s.name.clone())
@@ -65,16 +65,17 @@ pub fn hold_back(slaves: &[Slaves], announced: bool, leaving: bool) -> HeldBack 
     let missing = slaves
         .iter()
         .find(|s| s.name != *next && s.change != Change::New && (s.rolling || !s.whole));
-    let (goes, why) = match missing {
+    let missing = missing
+        .filter(|missing| broken.is_none() || missing.rolling)
+        .map(|missing| missing.name.clone());
+    let (goes, why) = match before.or(missing) {
         _ if !announced && broken.is_none() => (None, announcement),
         _ if leaving => (
             None,
             format!("{announcement}: waiting until the ones that go have gone"),
         ),
-        Some(missing) if broken.is_none() || missing.rolling => {
-            (None, format!("{announcement}: waiting for {}", missing.name))
-        }
-        _ => (Some(next), announcement),
+        Some(missing) => (None, format!("{announcement}: waiting for {missing}")),
+        None => (Some(next), announcement),
     };
     names.extend(replaced.iter().filter(|name| Some(*name) != goes).cloned());
     HeldBack {
@@ -128,13 +129,22 @@ mod tests {
             ("c", true, true, "0", true),
         ];
         for (text, announced, leaving, expected, under_way) in table {
-            let held = hold_back(&slaves(text), announced, leaving);
+            let held = hold_back(&slaves(text), announced, None, leaving);
             let names: String = held.names.into_iter().collect();
             assert_eq!(
                 (names.as_str(), held.why.is_some()),
                 (expected, under_way),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn other_roles_come_first() {
+        // A slave that does not serve may only miss its master, which is being replaced.
+        for (text, expected) in [("cc", "01"), ("cC", "01"), ("ss", "")] {
+            let held = hold_back(&slaves(text), true, Some("master".to_owned()), false);
+            assert_eq!(held.names.into_iter().collect::<String>(), expected, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who leads in each cloud, watched in its ZooKeeper.
 
+pub mod closed_election;
 pub mod election_watch;
 mod ensemble;
 pub mod session;
@@ -38,6 +39,14 @@ pub struct Electorate {
     pub mesos_path: String,
     /// Path of Marathon, whose candidates are in its folder `leader`.
     pub marathon_path: String,
+}
+
+impl Electorate {
+    /// The members as ZooKeeper's clients take them.
+    pub fn servers(&self) -> String {
+        let servers = self.ensemble.iter().map(|(_, address)| address.as_str());
+        servers.collect::<Vec<_>>().join(",")
+    }
 }
 
 /// The watches of every cloud. One ZooKeeper session for each.

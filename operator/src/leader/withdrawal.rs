@@ -21,10 +21,9 @@ pub async fn withdraw(
     node: &str,
     made_until: i64,
 ) -> Result<bool, Error> {
-    let members = electorate.ensemble.iter().map(|(_, address)| address.as_str());
     let client = connector()
         .with_connection_timeout(PATIENCE)
-        .connect(&members.collect::<Vec<_>>().join(","))
+        .connect(&electorate.servers())
         .await?;
     let node = format!("{path}/{node}");
     let made = client.check_stat(&node).await?.map(|stat| stat.ctime);

@@ -75,8 +75,8 @@ pub enum Error {
     },
 }
 
-/// Applies every object, configuration before what reads it, then deletes what is left over. The DaemonSets that
-/// are `held_back` stay as they are.
+/// Applies every object, configuration before what reads it, then deletes what is left over. The Deployments and
+/// DaemonSets that are `held_back` stay as they are.
 ///
 /// # Errors
 /// At the first object that the API server refuses. What was applied stays; the next pass starts anew.
@@ -100,12 +100,22 @@ pub async fn apply(
     each(ctx, cloud, &stores.config_maps, &mut resources.config_maps).await?;
     each(ctx, cloud, &stores.services, &mut resources.services).await?;
     each(ctx, cloud, &stores.stateful_sets, &mut resources.stateful_sets).await?;
-    each(ctx, cloud, &stores.deployments, &mut resources.deployments).await?;
-    let (held_back, mut free): (Vec<_>, Vec<_>) = std::mem::take(&mut resources.daemon_sets)
-        .into_iter()
-        .partition(|set| held_back.contains(&set.name_any()));
-    each(ctx, cloud, &stores.daemon_sets, &mut free).await?;
-    resources.daemon_sets = [free, held_back].concat();
+    unless(
+        held_back,
+        ctx,
+        cloud,
+        &stores.deployments,
+        &mut resources.deployments,
+    )
+    .await?;
+    unless(
+        held_back,
+        ctx,
+        cloud,
+        &stores.daemon_sets,
+        &mut resources.daemon_sets,
+    )
+    .await?;
     each(
         ctx,
         cloud,
@@ -188,6 +198,60 @@ where
     Ok(())
 }
 
+/// The same, but those that are held back stay what they are.
+async fn unless<K: Applicable>(
+    held_back: &BTreeSet<String>,
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    store: &Store<K>,
+    objects: &mut [K],
+) -> Result<(), Error>
+where
+    K::DynamicType: Eq + Hash,
+{
+    for object in objects {
+        let name = object.name_any();
+        if !held_back.contains(&name) {
+            *object = one(ctx, cloud, store, object).await?;
+        } else if let Some(live) = named(store, &cloud.id, &name) {
+            *object = live.as_ref().clone();
+        }
+    }
+    Ok(())
+}
+
+/// Whether the last thing that was applied in the place of `live` is what was `built`.
+pub fn is_current<K: Applicable>(built: &K, live: &K) -> bool {
+    let applied = live.annotations().get(APPLIED_HASH_ANNOTATION);
+    desired(built).is_ok_and(|desired| Some(&desired.hash) == applied)
+}
+
+/// An object as it is applied.
+struct Desired {
+    object: Value,
+    hash: String,
+    /// An address is asked for when a Service is made; the one that it has cannot be changed.
+    address: Option<Value>,
+}
+
+fn desired<K: Applicable>(built: &K) -> Result<Desired, Error> {
+    let mut object = serde_json::to_value(built).map_err(|source| Error::Serialize {
+        kind: K::kind(&()).into_owned(),
+        source,
+    })?;
+    let address = object
+        .pointer_mut("/spec")
+        .and_then(Value::as_object_mut)
+        .and_then(|spec| spec.remove("clusterIP"));
+    let hash = content_hash(&object);
+    object["metadata"]["annotations"][APPLIED_HASH_ANNOTATION] = Value::from(hash.as_str());
+    Ok(Desired {
+        object,
+        hash,
+        address,
+    })
+}
+
 /// Applies one object, unless the live one already is what was built.
 async fn one<K: Applicable>(
     ctx: &Context,
@@ -196,17 +260,11 @@ async fn one<K: Applicable>(
     object: &K,
 ) -> Result<K, Error> {
     let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
-    let mut desired = serde_json::to_value(object).map_err(|source| Error::Serialize {
-        kind: kind.clone(),
-        source,
-    })?;
-    // An address is asked for when a Service is made; the one that it has cannot be changed.
-    let address = desired
-        .pointer_mut("/spec")
-        .and_then(Value::as_object_mut)
-        .and_then(|spec| spec.remove("clusterIP"));
-    let hash = content_hash(&desired);
-    desired["metadata"]["annotations"][APPLIED_HASH_ANNOTATION] = Value::from(hash);
+    let Desired {
+        object: mut desired,
+        address,
+        ..
+    } = desired(object)?;
     let live = named(store, &cloud.id, &name);
     if let Some(live) = &live {
         let now = serde_json::to_value(live.as_ref()).map_err(|source| Error::Serialize {

@@ -16,6 +16,7 @@ use super::stores::Stores;
 use super::{Context, Error, Guarded, events, reconcile};
 use crate::cloud::names::MANAGER;
 use crate::leader::Watches;
+use crate::leader::closed_election::ClosedElections;
 use crate::runtime::metrics::Metrics;
 
 /// Passes at the same time. Each is a handful of requests; more would only make the API server queue them.
@@ -63,6 +64,7 @@ pub async fn run(
             client,
             stores,
             leaders,
+            closed_elections: ClosedElections::default(),
             metrics,
             operator_image: settings.operator_image,
             cluster_domain: settings.cluster_domain,
@@ -99,6 +101,7 @@ impl Looping {
         let Some(namespace) = &gone.namespace else { return };
         let cloud = ObjectRef::new(&gone.name).within(namespace);
         self.context.leaders.forget(&cloud);
+        self.context.closed_elections.forget(&cloud);
         self.context.metrics.forget(namespace, &gone.name);
         self.failures
             .lock()

@@ -4,10 +4,12 @@
 pub mod apply;
 pub mod build;
 pub mod candidacy;
+pub mod closed_election;
 pub mod controller;
 pub mod dereference;
 pub mod events;
 pub mod masters_log;
+pub mod role_order;
 pub mod rollout;
 pub mod scaling;
 pub mod slaves;
@@ -32,6 +34,7 @@ use crate::cloud::component::Component;
 use crate::cloud::conditions::{Refusal, reason};
 use crate::cloud::volume_growth::growth;
 use crate::leader::Watches;
+use crate::leader::closed_election::ClosedElections;
 use crate::runtime::metrics::Metrics;
 
 /// A MesosCloud as it came from the API server, readable or not: one broken object never stops the others.
@@ -45,6 +48,8 @@ pub struct Context {
     pub stores: Stores,
     /// Who leads in each cloud.
     pub leaders: Watches,
+    /// Elections that nobody is to win for now.
+    pub closed_elections: ClosedElections,
     /// Publishes events.
     pub recorder: Recorder,
     /// Counts.
@@ -132,6 +137,7 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     cloud.refusals.extend(masters_log::lost(ctx, &cloud).await);
     let leaders = status::leaders(&id, &references.elected);
     let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
+    closed_election::keep(ctx, &cloud, &references).await;
 
     let resources = build::build(&Inputs {
         cloud: &cloud,
@@ -141,11 +147,17 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
         live_sidecars: &references.live_sidecars,
         live_claim_sizes: &references.live_claim_sizes,
     });
-    let held_back = slaves::hold_back(ctx, &cloud, object, &resources.daemon_sets);
-    if let Some(why) = held_back.why {
+    let order = role_order::order(ctx, &cloud, &resources);
+    let slaves = slaves::hold_back(ctx, &cloud, object, &resources.daemon_sets, order.before_slaves);
+    if let Some(why) = slaves.why {
         under_way.insert(Component::Slave, why);
     }
-    let applied = apply::apply(ctx, &cloud, resources, &held_back.names).await?;
+    let mut held_back = slaves.names;
+    for (name, (component, why)) in order.proxies {
+        held_back.insert(name);
+        under_way.insert(component, why);
+    }
+    let applied = apply::apply(ctx, &cloud, resources, &held_back).await?;
     grow_disks(ctx, &mut cloud, &references).await?;
     if let Some((component, waiting)) = rollout::advance(ctx, &cloud, &applied, &leaders).await? {
         under_way.entry(component).or_insert(waiting);

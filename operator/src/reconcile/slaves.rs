@@ -12,12 +12,13 @@ use crate::cloud::component::Component;
 use crate::cloud::names::SLAVE_INDEX_LABEL;
 use crate::cloud::slave_rollout::{ANNOUNCEMENT, Change, HeldBack, Slaves};
 
-/// Which of the DaemonSets that were built stay as they are for now, and why.
+/// Which of the DaemonSets that were built stay as they are for now, and why. `before`: what changes first.
 pub fn hold_back(
     ctx: &Context,
     cloud: &ValidatedCloud,
     object: &MesosCloud,
     built: &[DaemonSet],
+    before: Option<String>,
 ) -> HeldBack {
     let slaves: Vec<_> = built.iter().map(|set| slaves(ctx, cloud, set)).collect();
     let type_ = Component::Slave.condition();
@@ -30,7 +31,7 @@ pub fn hold_back(
         .filter(|pod| component_of(pod.as_ref()) == Some(Component::Slave))
         .filter_map(|pod| pod.labels().get(SLAVE_INDEX_LABEL)?.parse().ok())
         .any(|index: i32| index >= cloud.spec.slaves.per_node);
-    crate::cloud::slave_rollout::hold_back(&slaves, announced, leaving)
+    crate::cloud::slave_rollout::hold_back(&slaves, announced, before, leaving)
 }
 
 fn slaves(ctx: &Context, cloud: &ValidatedCloud, built: &DaemonSet) -> Slaves {

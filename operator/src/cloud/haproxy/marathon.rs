@@ -22,7 +22,7 @@ pub const HARD_STOP: &str = "30s";
 ///
 /// - The leader answers `GET /v2/leader` itself; an answer that a standby relayed carries `X-Marathon-Via`
 ///   (Marathon 1.1.1, LeaderProxyFilter.scala:168).
-/// - A connection that fails takes the server down at once, as in front of the masters.
+/// - A connection that fails takes the server down at once, and is used for one request, as in front of the masters.
 /// - Event streams must not pass a standby, which cuts them after 10 s of silence, and a deposed Marathon
 ///   stays alive: its streams are ended when it stops leading, so that their clients ask the next one. They have
 ///   a backend of their own: `on-marked-down shutdown-sessions` also ends the very request whose refused
@@ -68,6 +68,7 @@ backend {LEADER_BACKEND}
     http-check expect ! hdr name X-Marathon-Via
     retries {RETRIES}
     retry-on conn-failure empty-response 502 503 {HOLD_RETRY_STATUS}
+    option http-server-close
     http-response return {nobody} if {{ srv_name hold }}
     http-response set-header X-Mesoscloud-Server %s
     http-error {nobody}

@@ -21,6 +21,9 @@ pub const HARD_STOP: &str = "1h";
 ///   once they have been sent.
 /// - A request that finds no leader goes to the agent, is told to try again when there is one, and is sent to that
 ///   one by `option redispatch 1`. What a master says is never tried again.
+/// - A request never goes out on a connection that has been used: one that is reset then, for its master died a moment
+///   ago, is not tried again; HAProxy closes the client's connection without a word (seen once in 20 deaths with
+///   3.0.11). A connection within the cluster costs a tenth of a millisecond.
 /// - Connections to a dead master end by themselves. Cutting them (`on-marked-down shutdown-sessions`) cost
 ///   requests that would have been tried again (reference/measured.md).
 pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
@@ -46,7 +49,7 @@ backend {BACKEND}
     http-check expect rstatus ^40[35]$
     retries {RETRIES}
     retry-on conn-failure empty-response {HOLD_RETRY_STATUS}
-    http-reuse safe
+    option http-server-close
     http-response return {nobody} if {{ srv_name hold }}
     http-response set-header X-Mesoscloud-Server %s
     http-error {nobody}
