@@ -51,7 +51,7 @@ test: ## Everything: what `check` does, and the end-to-end tests on a cluster ra
 	# The same blows each time; `make chaos` draws others.
 	CHAOS_SEED=$${CHAOS_SEED:-2} cargo test -p mesoscloud-e2e --no-fail-fast -- --test-threads=1
 
-bench-failover: up ## How long nobody answers when a leader dies; about half an hour
+bench-failover: up ## How long nobody answers when a leader dies; about three quarters of an hour
 	@cargo run --config $(TESTBED)/profile.toml --profile testbed -p mesoscloud-e2e --bin bench-failover
 
 chaos: up ## Ten minutes of blows, drawn from a seed; CHAOS_SECONDS and CHAOS_SEED change that
