@@ -102,13 +102,12 @@ pub async fn pause_api_server(pause: bool) -> Result {
 
 /// Gives a container no more memory than it has, and takes what is left: the kernel kills its programs for it.
 pub async fn exhaust_memory(container: &str) -> Result {
-    // cgroup v1 and v2 call it differently. Whoever takes the memory is not to be killed for it.
+    // cgroup v1 and v2 call it differently.
     let script = r#"
         for folder in $(find /sys/fs/cgroup -type d -name "*$0*"); do
             for names in memory.usage_in_bytes:memory.limit_in_bytes memory.current:memory.max; do
                 used=$folder/${names%:*} limit=$folder/${names#*:}
                 [ -e "$limit" ] || continue
-                echo -1000 > /proc/$$/oom_score_adj
                 echo $(($(cat "$used") + 8 * 1024 * 1024)) > "$limit"
                 echo $$ > "$folder/cgroup.procs"
                 timeout -s KILL 3 tail /dev/zero || true

@@ -203,20 +203,16 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
     })
 }
 
-/// How the program of a pod ended, once it is started anew.
+/// How the program of a pod ended, once it has. It may come back in the same pod or in another.
 async fn ended(cloud: &Cloud, before: &Pod) -> Result<ContainerStateTerminated> {
-    let life = Life::of(before);
-    until(
-        cloud.pod_api(),
-        &before.name_any(),
-        "is started anew",
-        PROBED,
-        |pod| {
-            let pod = pod.filter(|pod| Life::of(pod) != life)?;
-            let program = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-            program.last_state.as_ref()?.terminated.clone()
-        },
-    )
+    let name = before.name_any();
+    let program = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().cloned();
+    let id = program(before).and_then(|p| p.container_id);
+    until(cloud.pod_api(), &name, "ends", PROBED, |pod| {
+        let program = program(pod?)?;
+        let mut ends = [program.state, program.last_state].into_iter().flatten();
+        ends.find_map(|state| state.terminated.filter(|end| end.container_id == id))
+    })
     .await
 }
 
