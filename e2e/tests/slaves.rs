@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 use mesoscloud_e2e::cloud::{endpoint, small};
 use mesoscloud_e2e::marathon::{Marathon, eventually, no_container_left, pod_of, slaves};
-use mesoscloud_e2e::{Cloud, MARATHON, Result, docker, node, test};
+use mesoscloud_e2e::{Cloud, MARATHON, Result, docker, node, operator, test};
 use serde_json::{Value, json};
 
 const API: Marathon = Marathon(MARATHON);
@@ -33,7 +33,8 @@ fn a_slave_that_is_killed_leaves_no_container() -> Result {
     })
 }
 
-/// From two slaves on the node to one and back: the one that goes says goodbye, and the ports are cut anew.
+/// From two slaves on the node to one and back, with the operator killed on the way: the one that goes says goodbye,
+/// and the ports are cut anew.
 #[test]
 fn slaves_of_a_node_become_fewer_and_more() -> Result {
     test("slaves_per_node", async |scene| {
@@ -46,6 +47,7 @@ fn slaves_of_a_node_become_fewer_and_more() -> Result {
         let old = API.post(scene, "/e2e-moves").await?;
         let begun = Instant::now();
         cloud.change(&json!({"slaves": {"perNode": 1}}), false).await?;
+        operator::restart(&scene.cluster).await?;
         eventually("one slave is left, with all ports", async || {
             let slaves = slaves().await?;
             let all = matches!(slaves.as_slice(), [one] if ports(one) == "[31000-32000]");
