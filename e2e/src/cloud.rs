@@ -51,6 +51,12 @@ pub fn touched(before: &Lives, now: &Lives) -> Vec<String> {
     other.map(|(name, _)| name.clone()).collect()
 }
 
+/// The lives of the pods of all components but one.
+pub fn without(mut lives: Lives, component: &str) -> Lives {
+    lives.retain(|name, _| !name.contains(&format!("-{component}-")));
+    lives
+}
+
 impl Life {
     /// That of a pod as it is now.
     pub fn of(pod: &Pod) -> Self {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::{Answer, Connection, get};
-use crate::{Error, MARATHON, MESOS, Result};
+use crate::{Context as _, Error, MARATHON, MESOS, Result};
 
 /// Usual pause between two requests that each come on a connection of their own: 50 a second.
 pub const FRESH: Duration = Duration::from_millis(20);
@@ -376,6 +376,13 @@ impl Report {
     pub fn last_answer(&self, leader: &Leader) -> Option<Duration> {
         let answers = self.samples.iter().filter(|s| s.leader() == Some(leader));
         answers.map(|s| s.over).max()
+    }
+
+    /// From the last answer of `old` to the first of the next leader.
+    pub fn gap(&self, old: &Leader) -> Result<Duration> {
+        let gone = self.last_answer(old).context("it never answered")?;
+        let back = self.next_leader(old).context("nobody answered")?;
+        Ok(back.saturating_sub(gone))
     }
 
     /// How often the leader changed, by the answers in the order of their requests.

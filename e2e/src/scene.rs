@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde_json::Value;
 
+use crate::cloud::small;
 use crate::{Cloud, Cluster, Context as _, Error, Result, SAMPLE_NAME, SAMPLE_NAMESPACE};
 use crate::{command, diagnostics, operator};
 
@@ -81,6 +83,14 @@ impl Scene {
     /// A namespace of this test's own, deleted after it. Slaves may run in it.
     pub async fn namespace(&self) -> Result<String> {
         self.namespace_enforcing("privileged").await
+    }
+
+    /// A [`small`] cloud, with these changes, in a namespace of this test's own; ready.
+    pub async fn small(&self, name: &str, changes: Value) -> Result<Cloud> {
+        let cloud = Cloud::new(&self.cluster, &self.namespace().await?, name);
+        cloud.create(&small(changes), false).await?;
+        cloud.settled().await?;
+        Ok(cloud)
     }
 
     /// A namespace of this test's own, deleted after it, that enforces this Pod Security Standard.

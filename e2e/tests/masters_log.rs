@@ -4,17 +4,14 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use mesoscloud_e2e::cloud::small;
-use mesoscloud_e2e::{Cloud, Result, node, test};
+use mesoscloud_e2e::{Result, node, test};
 use serde_json::json;
 
 #[test]
 fn a_lost_log_is_told_and_begun_anew() -> Result {
     test("masters_log", async |scene| {
-        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "forgetful");
-        let spec = small(json!({"masters": {"replicas": 3}}));
-        cloud.create(&spec, false).await?;
-        cloud.settled().await?;
+        let masters = json!({"masters": {"replicas": 3}});
+        let cloud = scene.small("forgetful", masters).await?;
 
         for master in &cloud.pods(Some("master")).await?[..2] {
             let (container, _) = node::main_container(master)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mesoscloud_e2e::agent::Agent;
 use mesoscloud_e2e::cloud::{Life, Lives};
-use mesoscloud_e2e::load::{Leader, Load, Report};
-use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
+use mesoscloud_e2e::load::{Load, Report};
+use mesoscloud_e2e::{Cloud, Result, node, test};
 
 /// HAProxy asks a standby every 500 ms whether it leads, and takes a leader's silence for its end at once.
 const BY_CHECKS: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ fn without_an_api_server_nothing_is_slower() -> Result {
         cloud.reborn(&old.name, &Life::of(&pod)).await?;
         cloud.settled().await?;
         let report = load.stop().await?;
-        let gap = gap(&report, &old)?;
+        let gap = report.gap(&old)?;
         println!("after {gap:.3?}: {report}");
         assert!(gap < BY_CHECKS, "{gap:?}");
         assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
@@ -86,17 +86,10 @@ async fn leader_dies(cloud: &Cloud, within: Duration) -> Result<Report> {
     cloud.reborn(&old.name, &Life::of(&pod)).await?;
     cloud.settled().await?;
     let report = load.stop().await?;
-    let gap = gap(&report, &old)?;
+    let gap = report.gap(&old)?;
     println!("after {gap:.3?}");
     assert!(gap < within, "{gap:?}");
     Ok(report)
-}
-
-/// From the old leader's last answer to the next one's first.
-fn gap(report: &Report, old: &Leader) -> Result<Duration> {
-    let gone = report.last_answer(old).context("it never answered")?;
-    let back = report.next_leader(old).context("nobody answered")?;
-    Ok(back.saturating_sub(gone))
 }
 
 /// The proxies' lives.

@@ -3,7 +3,7 @@
 //! one that would lose the quorum waits.
 
 use kube::ResourceExt;
-use mesoscloud_e2e::cloud::{Lives, NOTICED, small, touched};
+use mesoscloud_e2e::cloud::{NOTICED, touched, without};
 use mesoscloud_e2e::load::Load;
 use mesoscloud_e2e::{Cloud, Result, node, operator, test};
 use serde_json::json;
@@ -33,8 +33,8 @@ fn an_upgrade_costs_one_change_of_leader() -> Result {
             assert_eq!(containers[0].image.as_deref(), Some(UPGRADE));
         }
         assert_eq!(
-            others(&before),
-            others(&cloud.lives().await?),
+            without(before, "master"),
+            without(cloud.lives().await?, "master"),
             "others were disturbed"
         );
         Ok(())
@@ -56,8 +56,7 @@ fn a_bad_image_stops_at_the_first_member_and_is_rolled_back() -> Result {
         let stalled = cloud.condition("Stalled", "True", "ImagePullFailed").await?;
         assert!(stalled.message.contains(MISSING), "{}", stalled.message);
         // An operator that starts now knows no more than this one, and touches no second member either.
-        operator::scale(&scene.cluster, 0).await?;
-        operator::scale(&scene.cluster, 1).await?;
+        operator::restart(&scene.cluster).await?;
         operator::mends(&cloud).await?;
         let during = cloud.lives().await?;
         let rolled = touched(&before, &during);
@@ -132,9 +131,7 @@ fn a_change_that_would_lose_the_quorum_waits() -> Result {
 #[test]
 fn roles_change_in_their_order() -> Result {
     test("rollout_order", async |scene| {
-        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "ordered");
-        cloud.create(&small(json!({})), false).await?;
-        cloud.settled().await?;
+        let cloud = scene.small("ordered", json!({})).await?;
         let env = json!({"env": [{"name": "E2E_ROLLOUT", "value": "order"}]});
         let everywhere = json!({
             "zookeeper": env, "masters": env, "marathon": env, "proxies": env, "slaves": env,
@@ -177,10 +174,4 @@ async fn env(cloud: &Cloud, value: Option<&str>) -> Result {
     let env = value.map(|value| json!([{"name": "E2E_ROLLOUT", "value": value}]));
     cloud.change(&json!({"masters": {"env": env}}), false).await?;
     Ok(())
-}
-
-fn others(lives: &Lives) -> Lives {
-    let mut others = lives.clone();
-    others.retain(|name, _| !name.contains("-master-"));
-    others
 }

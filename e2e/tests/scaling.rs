@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::{Lives, endpoint, pod_address, small};
+use mesoscloud_e2e::cloud::{Lives, endpoint, pod_address};
 use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, Scene, node, operator, test};
 use serde_json::{Value, json};
@@ -83,9 +83,7 @@ fn zookeeper_grows_and_shrinks_though_the_operator_is_killed() -> Result {
 #[test]
 fn marathon_grows_and_shrinks_though_the_operator_is_killed() -> Result {
     test("scaling_marathon", async |scene| {
-        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
-        cloud.create(&small(json!({})), false).await?;
-        cloud.settled().await?;
+        let cloud = scene.small("scaled", json!({})).await?;
         let lives = cloud.lives().await?;
         for replicas in [3, 1] {
             cloud
@@ -119,16 +117,12 @@ fn a_change_of_mind_ends_well() -> Result {
 }
 
 async fn three_of_each(scene: &Scene) -> Result<Cloud> {
-    let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "scaled");
     let disks = json!({"reclaim": "Retain"});
-    let spec = small(json!({
+    let three = json!({
         "zookeeper": {"replicas": 3, "storage": disks},
         "masters": {"replicas": 3, "storage": disks},
-    }));
-    cloud.create(&spec, false).await?;
-    cloud.ready().await?;
-    cloud.settled().await?;
-    Ok(cloud)
+    });
+    scene.small("scaled", three).await
 }
 
 /// The longest time, until `end`, during which the proxy of Mesos had no leader to ask.

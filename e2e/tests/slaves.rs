@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
-use mesoscloud_e2e::cloud::{endpoint, small};
+use mesoscloud_e2e::cloud::endpoint;
 use mesoscloud_e2e::marathon::{Marathon, eventually, no_container_left, pod_of, slaves};
-use mesoscloud_e2e::{Cloud, MARATHON, Result, docker, node, operator, test};
+use mesoscloud_e2e::{MARATHON, Result, docker, node, operator, test};
 use serde_json::{Value, json};
 
 const API: Marathon = Marathon(MARATHON);
@@ -131,9 +131,7 @@ fn ports(slave: &Value) -> String {
 #[test]
 fn a_cloud_that_is_deleted_takes_its_tasks_with_it() -> Result {
     test("slaves_cloud_deleted", async |scene| {
-        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "gone");
-        cloud.create(&small(json!({})), false).await?;
-        cloud.settled().await?;
+        let cloud = scene.small("gone", json!({})).await?;
         let marathon = endpoint(&cloud.status().await?, "gone-marathon-proxy")?
             .address
             .clone();

@@ -4,13 +4,13 @@
 
 mod waiting;
 
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use mesoscloud_operator::runtime::http::get;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use waiting::{eventually, free_port};
@@ -67,16 +67,9 @@ impl Supervised {
     }
 
     async fn answers(&self) -> bool {
-        let asked = async {
-            let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
-            let question = b"GET /livez HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n";
-            connection.write_all(question).await.ok()?;
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).await.ok()?;
-            Some(answer.starts_with("HTTP/1.1 200 "))
-        };
-        let answered = timeout(Duration::from_millis(500), asked).await;
-        answered.ok().flatten() == Some(true)
+        let health = (Ipv4Addr::LOCALHOST, self.port).into();
+        let answered = timeout(Duration::from_millis(500), get(health, "/livez")).await;
+        matches!(answered, Ok(Ok(_)))
     }
 
     async fn ended(&mut self) -> bool {

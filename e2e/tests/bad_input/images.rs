@@ -1,6 +1,6 @@
 //! An image that does not exist.
 
-use mesoscloud_e2e::cloud::{Lives, small};
+use mesoscloud_e2e::cloud::{small, without};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::json;
 
@@ -59,10 +59,4 @@ pub fn names(message: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "{word:?} is not named in: {message}");
     }
-}
-
-/// The lives of the pods of all components but one.
-pub fn without(mut lives: Lives, component: &str) -> Lives {
-    lives.retain(|name, _| !name.contains(&format!("-{component}-")));
-    lives
 }

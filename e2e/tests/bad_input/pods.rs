@@ -1,10 +1,10 @@
 //! Pods that no node can run, and disks that are full.
 
-use mesoscloud_e2e::cloud::small;
+use mesoscloud_e2e::cloud::{small, without};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::json;
 
-use crate::images::{names, without};
+use crate::images::names;
 
 #[test]
 fn without_a_node_or_without_room_on_disk() -> Result {

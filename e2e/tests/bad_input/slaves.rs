@@ -1,10 +1,10 @@
 //! Slaves that cannot run where they are: their ports are taken, the node has no Docker, the node has no cgroup v1.
 
-use mesoscloud_e2e::cloud::small;
+use mesoscloud_e2e::cloud::{small, without};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::{Value, json};
 
-use crate::images::{names, without};
+use crate::images::names;
 
 #[test]
 fn each_obstacle_is_named_and_its_removal_heals() -> Result {

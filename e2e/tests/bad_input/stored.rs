@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use mesoscloud_e2e::cloud::small;
 use mesoscloud_e2e::marathon::eventually;
-use mesoscloud_e2e::operator::{mends, scale};
+use mesoscloud_e2e::operator::{mends, restart};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::{Value, json};
 
@@ -43,8 +43,7 @@ fn has_one_event_and_stops_no_other_cloud() -> Result {
         events(&cloud, 1).await?;
         mends(&sample).await?;
         // The same when it is there before the operator.
-        scale(&scene.cluster, 0).await?;
-        scale(&scene.cluster, 1).await?;
+        restart(&scene.cluster).await?;
         mends(&sample).await?;
         events(&cloud, 2).await?;
         assert!(cloud.objects().await?.is_empty(), "something was made of it");

@@ -9,18 +9,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
-use super::Electorate;
-use super::session::connector;
+use super::{Electorate, session};
 use crate::cloud::election::Candidate;
 use crate::reconcile::Guarded;
-
-/// How long a member may be silent before the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The operator's own nodes in elections, by cloud.
 #[derive(Default)]
@@ -51,10 +46,7 @@ impl ClosedElections {
         leader: &Candidate,
     ) -> Result<(), Error> {
         let folder = &electorate.mesos_path;
-        let session = connector()
-            .with_connection_timeout(PATIENCE)
-            .connect(&electorate.servers())
-            .await?;
+        let session = session::open(&electorate.servers()).await?;
         let (words, _) = session.get_data(&format!("{folder}/{}", leader.node)).await?;
         let label = leader.node.trim_end_matches(|c: char| c.is_ascii_digit());
         let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());

@@ -5,11 +5,9 @@ use std::time::Duration;
 use futures::future::select_all;
 use zookeeper_client::{Client, Error, OneshotWatcher};
 
-use super::session::connector;
+use super::session;
 use crate::cloud::election::{Candidate, Election, leading_node};
 
-/// How long a member may be silent before the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Pause before a lost session is replaced: doubled after each failure, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -30,8 +28,7 @@ pub async fn follow(ensemble: &[String], elections: &[Election], tell: impl Fn(N
     let ensemble = ensemble.join(",");
     let mut pause = PAUSE.0;
     loop {
-        let connector = connector().with_connection_timeout(PATIENCE);
-        let ended = match connector.connect(&ensemble).await {
+        let ended = match session::open(&ensemble).await {
             Ok(client) => {
                 pause = PAUSE.0;
                 tell(News::Connected);

@@ -1,14 +1,8 @@
 //! Ends a candidacy whose candidate is known to be gone.
 
-use std::time::Duration;
-
 use zookeeper_client::Error;
 
-use super::Electorate;
-use super::session::connector;
-
-/// How long a member may be silent before the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
+use super::{Electorate, session};
 
 /// Deletes a candidate's node that was made until `made_until`, in milliseconds since 1970, in a session of its own:
 /// this is rare. Returns whether it was there and that old.
@@ -21,10 +15,7 @@ pub async fn withdraw(
     node: &str,
     made_until: i64,
 ) -> Result<bool, Error> {
-    let client = connector()
-        .with_connection_timeout(PATIENCE)
-        .connect(&electorate.servers())
-        .await?;
+    let client = session::open(&electorate.servers()).await?;
     let node = format!("{path}/{node}");
     let made = client.check_stat(&node).await?.map(|stat| stat.ctime);
     if made.is_none_or(|made| made > made_until) {

@@ -4,8 +4,8 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::dereference::References;
-use super::rollout::{member, target};
-use super::stores::{component_of, named, of_cloud};
+use super::rollout::{seen, target};
+use super::stores::named;
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
 use crate::cloud::scaling::{Seen, keeps_election_closed};
@@ -25,11 +25,7 @@ pub async fn keep(ctx: &Context, cloud: &ValidatedCloud, references: &References
     ) else {
         return;
     };
-    let members: Vec<_> = of_cloud(&ctx.stores.pods, &cloud.id)
-        .iter()
-        .filter(|p| component_of(p.as_ref()) == Some(Component::Master))
-        .map(|p| member(p, &target))
-        .collect();
+    let members = seen(ctx, cloud, Component::Master, &target);
     let seen = Seen {
         size,
         members: &members,

@@ -10,8 +10,8 @@ use kube::ResourceExt as _;
 use super::Context;
 use super::apply::is_current;
 use super::build::Resources;
-use super::rollout::{member, target};
-use super::stores::{component_of, named, of_cloud};
+use super::rollout::{seen, target};
+use super::stores::{component_of, named};
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
 
@@ -65,11 +65,7 @@ fn changes(ctx: &Context, cloud: &ValidatedCloud, component: Component, built: &
     let Some(target) = target(&live).filter(|_| is_current(built, &live)) else {
         return true;
     };
-    let pods = of_cloud(&ctx.stores.pods, &cloud.id);
-    let mut members = pods
-        .iter()
-        .filter(|pod| component_of(pod.as_ref()) == Some(component));
-    members.any(|pod| !member(pod, &target).updated)
+    seen(ctx, cloud, component, &target).iter().any(|m| !m.updated)
 }
 
 /// Whether Kubernetes is replacing a Deployment's pods.

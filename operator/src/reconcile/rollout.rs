@@ -84,12 +84,8 @@ pub async fn advance(
             let left_alone = replicas..size.members;
             ordinal(&m.pod).is_none_or(|n| !left_alone.contains(&n))
         };
-        let seen: Vec<_> = of_cloud(&ctx.stores.pods, &cloud.id)
-            .iter()
-            .filter(|p| component_of(p.as_ref()) == Some(component))
-            .map(|p| member(p, &target))
-            .filter(ours)
-            .collect();
+        let mut seen = seen(ctx, cloud, component, &target);
+        seen.retain(ours);
         let mut step = next_step(&seen, replicas, leader);
         if matches!(step, Step::Replace(_)) {
             // What is destroyed is decided on what is, not on what was seen.
@@ -143,6 +139,15 @@ pub fn target(set: &StatefulSet) -> Option<Target> {
         replicas: set.spec.as_ref()?.replicas?,
         revision: status.update_revision.clone()?,
     })
+}
+
+/// The pods of a component that were last seen, as the rule sees them.
+pub fn seen(ctx: &Context, cloud: &ValidatedCloud, component: Component, target: &Target) -> Vec<Member> {
+    of_cloud(&ctx.stores.pods, &cloud.id)
+        .iter()
+        .filter(|p| component_of(p.as_ref()) == Some(component))
+        .map(|p| member(p, target))
+        .collect()
 }
 
 /// A pod as the rule sees it.

@@ -10,7 +10,7 @@ use mesoscloud_crds::status::Leaders;
 
 use super::Context;
 use super::dereference::References;
-use super::rollout::{Error, Target, leader_of, list, member, replace, target};
+use super::rollout::{Error, Target, leader_of, list, member, replace, seen, target};
 use super::stores::{component_of, named, of_cloud};
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
@@ -100,11 +100,7 @@ async fn next(
     let Some(target) = set.as_deref().and_then(target) else {
         return Ok(Step::Wait("the last step is being taken up".to_owned()));
     };
-    let pods: Vec<_> = of_cloud(&ctx.stores.pods, &cloud.id)
-        .iter()
-        .filter(|p| component_of(p.as_ref()) == Some(component))
-        .map(|p| member(p, &target))
-        .collect();
+    let pods = seen(ctx, cloud, component, &target);
     let left_over = left_over(ctx, cloud, component, &pods);
     let rule = |members: &[Member]| {
         let seen = Seen {

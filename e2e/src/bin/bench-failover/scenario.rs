@@ -145,19 +145,15 @@ impl Scenario {
         let mut measured = Measured::default();
         for run in 1..=runs {
             cloud.pods_ready(pods).await?;
-            let agent = if self.is_without_agent() {
-                Some(Agent::of(cloud).await?)
-            } else {
-                None
-            };
-            if let Some(agent) = &agent {
+            let seconds = if self.is_without_agent() {
+                let agent = Agent::of(cloud).await?;
                 agent.kill().await?;
-            }
-            let seconds = self.once(cloud, run, &mut measured).await;
-            if let Some(agent) = &agent {
+                let seconds = self.once(cloud, run, &mut measured).await;
                 agent.revive().await?;
-            }
-            let seconds = seconds?;
+                seconds?
+            } else {
+                self.once(cloud, run, &mut measured).await?
+            };
             println!("  {run:2}: {seconds:.3} s");
             measured.seconds.push(seconds);
         }
