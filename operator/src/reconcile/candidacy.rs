@@ -2,13 +2,17 @@
 //!
 //! The guard does that as long as it outlives its neighbour. When a pod is deleted by force both may die together;
 //! then it is known here that no process of that pod can be meant any more, and nobody need wait for the end of
-//! its session.
+//! its session. Nor can it while masters grow: the leader is replaced then while its replica is still needed, and the
+//! guard that sees it vote again, in the next pod, is another one.
+
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::Context;
 use super::dereference::References;
+use super::guards::enough_vote;
 use super::rollout::{Error, has_started, is_ready, list};
 use super::stores::{component_of, of_cloud};
 use super::validate::ValidatedCloud;
@@ -22,7 +26,7 @@ use crate::leader::withdrawal::withdraw;
 const LAG_MS: i64 = 1500;
 
 /// Withdraws the leaders' candidacies that belong to no pod. That it cannot be done is only logged: the session
-/// ends by itself.
+/// ends by itself. Returns whether the masters elect anew for it.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -30,9 +34,10 @@ pub async fn withdraw_orphaned(
     ctx: &Context,
     cloud: &ValidatedCloud,
     references: &References,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    let mut masters_elect = false;
     let Some(electorate) = &references.electorate else {
-        return Ok(());
+        return Ok(masters_elect);
     };
     let elected = &references.elected;
     let masters = Election::of_masters(&cloud.spec.masters.zk_path);
@@ -52,12 +57,12 @@ pub async fn withdraw_orphaned(
         };
         let pods = of_cloud(&ctx.stores.pods, &cloud.id);
         let seen = pods.iter().map(AsRef::as_ref);
-        if !is_orphaned(seen.filter(|p| component_of(*p) == Some(component)), &pod, needed) {
+        if !is_orphaned(seen.filter(|p| component_of(*p) == Some(component)), &pod, leader) {
             continue;
         }
         // What is destroyed is decided on what is, not on what was seen.
         let fresh = list(ctx, cloud, component).await?;
-        if !is_orphaned(&fresh, &pod, needed) {
+        if !is_orphaned(&fresh, &pod, leader) || !others_suffice(cloud, &fresh, &pod, needed).await {
             continue;
         }
         // The kubelet tells late that a program has started: only what is older than its pod cannot be its own.
@@ -66,13 +71,14 @@ pub async fn withdraw_orphaned(
         let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
         match withdraw(electorate, &election.path, &leader.node, made_until).await {
             Ok(true) => {
+                masters_elect |= component == Component::Master;
                 tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn");
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%pod, %error, "the candidacy of a pod that is gone stays for now"),
         }
     }
-    Ok(())
+    Ok(masters_elect)
 }
 
 /// The member of this cloud that a candidate is.
@@ -82,12 +88,30 @@ fn member(cloud: &ValidatedCloud, component: Component, candidate: &Candidate) -
     (cloud.id.member_host(component, ordinal) == candidate.host).then(|| name.to_owned())
 }
 
-/// Whether no process of `pod` can be the candidate, and `needed` others serve: a leader without a quorum that
-/// votes would stand still (reference/measured.md).
-fn is_orphaned<'a>(pods: impl IntoIterator<Item = &'a Pod>, pod: &str, needed: i32) -> bool {
-    let (own, others): (Vec<_>, Vec<_>) = pods.into_iter().partition(|p| p.name_any() == pod);
-    let serving = others.iter().filter(|p| is_ready(p)).count();
-    own.iter().all(|p| !has_started(p)) && i32::try_from(serving).is_ok_and(|n| n >= needed)
+/// Whether no process of the pod with this name, as far as it is among `pods`, can be the candidate.
+fn is_orphaned<'a>(pods: impl IntoIterator<Item = &'a Pod>, pod: &str, candidate: &Candidate) -> bool {
+    let mut own = pods.into_iter().filter(|p| p.name_any() == pod);
+    own.all(|p| !has_started(p) || listens_elsewhere(p, candidate))
+}
+
+/// Whether the candidate's address is known to be another than the pod's. Marathons have none, only a name.
+fn listens_elsewhere(pod: &Pod, candidate: &Candidate) -> bool {
+    let own = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.pod_ip.as_deref()?.parse().ok());
+    let its = candidate.address.parse::<SocketAddr>().ok();
+    own.zip(its)
+        .is_some_and(|(own, its): (IpAddr, _)| own != its.ip())
+}
+
+/// Whether the next leader would have its quorum: one without it would stand still (reference/measured.md). Readiness
+/// says so late, the guards at once.
+async fn others_suffice(cloud: &ValidatedCloud, pods: &[Pod], pod: &str, needed: i32) -> bool {
+    let others = || pods.iter().filter(|p| p.name_any() != pod);
+    let ready = others().filter(|p| is_ready(p)).count();
+    i32::try_from(ready).is_ok_and(|n| n >= needed)
+        || cloud.spec.masters.guard && enough_vote(others(), needed).await
 }
 
 #[cfg(test)]
@@ -112,17 +136,37 @@ mod tests {
             }))
             .unwrap()
         };
-        let other = |n: i32, ready| pod(&format!("c-master-{n}"), true, ready);
+        let elsewhere = |ip: &str| {
+            let mut pod = pod("c-master-0", true, false);
+            pod.status.get_or_insert_default().pod_ip = Some(ip.to_owned());
+            pod
+        };
+        let other = pod("c-master-1", true, true);
         let own = |started| pod("c-master-0", started, false);
         let table = [
-            (vec![other(1, true), other(2, true)], true),
-            (vec![own(false), other(1, true), other(2, true)], true),
-            (vec![own(true), other(1, true), other(2, true)], false),
-            (vec![own(false), other(1, true), other(2, false)], false),
-            (vec![other(1, true)], false),
+            (vec![], true),
+            (vec![own(false)], true),
+            (vec![own(true)], false),
+            (vec![elsewhere("10.0.0.8")], true),
+            (vec![elsewhere("10.0.0.7")], false),
         ];
-        for (pods, expected) in table {
-            assert_eq!(is_orphaned(&pods, "c-master-0", 2), expected, "{pods:#?}");
+        let candidate = Candidate {
+            node: "json.info_0000000003".to_owned(),
+            host: "c-master-0.n.svc".to_owned(),
+            address: "10.0.0.7:5050".to_owned(),
+        };
+        for (mut pods, expected) in table {
+            pods.push(other.clone());
+            assert_eq!(
+                is_orphaned(&pods, "c-master-0", &candidate),
+                expected,
+                "{pods:#?}"
+            );
         }
+        let marathon = Candidate {
+            address: "c-marathon-0.n.svc:8080".to_owned(),
+            ..candidate
+        };
+        assert!(!is_orphaned(&[elsewhere("10.0.0.8")], "c-master-0", &marathon));
     }
 }

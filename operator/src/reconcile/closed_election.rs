@@ -10,8 +10,9 @@ use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
 use crate::cloud::scaling::{Seen, keeps_election_closed};
 
-/// Does what is to be done now. That it cannot be done is only logged: then an election may take a minute.
-pub async fn keep(ctx: &Context, cloud: &ValidatedCloud, references: &References) {
+/// Does what is to be done now; `masters_elect`: it was just found that they may. That it cannot be done is only logged:
+/// then an election may take a minute.
+pub async fn keep(ctx: &Context, cloud: &ValidatedCloud, references: &References, masters_elect: bool) {
     let object = ObjectRef::new(&cloud.id.name).within(&cloud.id.namespace);
     let node = ctx.closed_elections.node(&object);
     let set = named(
@@ -34,7 +35,7 @@ pub async fn keep(ctx: &Context, cloud: &ValidatedCloud, references: &References
     };
     let elected = references.elected.mesos.as_ref();
     let stands_in = elected.is_some_and(|elected| Some(&elected.node) == node.as_ref());
-    if !keeps_election_closed(&seen, stands_in) {
+    if masters_elect || !keeps_election_closed(&seen, stands_in) {
         if ctx.closed_elections.open(&object).await {
             tracing::info!(cloud = %object, "the masters may elect again");
         }

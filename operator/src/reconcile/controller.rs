@@ -27,6 +27,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const RESYNC: Duration = Duration::from_secs(600);
 /// The same while a cloud is not ready: no event tells that a disk is lost, or when somebody has had enough time.
 const WATCHFUL: Duration = Duration::from_secs(15);
+/// The same while nobody is to lead: it ends when enough replicas vote, which no event tells either.
+const PRESSING: Duration = Duration::from_millis(100);
 
 /// What the loop is given.
 pub struct Settings {
@@ -134,12 +136,17 @@ async fn one(object: Arc<Guarded>, looping: Arc<Looping>) -> Result<Action, Erro
     let result = reconcile(ctx, cloud).await;
     ctx.metrics
         .observe_pass(started.elapsed(), result.as_ref().err().map(Error::step));
-    let pause = if result? { RESYNC } else { WATCHFUL };
+    let reference = ObjectRef::from_obj(object.as_ref());
+    let pause = match result? {
+        true => RESYNC,
+        false if ctx.closed_elections.node(&reference).is_some() => PRESSING,
+        false => WATCHFUL,
+    };
     looping
         .failures
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .remove(&ObjectRef::from_obj(object.as_ref()));
+        .remove(&reference);
     Ok(Action::requeue(
         pause + pause.mul_f64(rand::random::<f64>() / 10.0),
     ))

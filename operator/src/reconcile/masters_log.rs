@@ -1,29 +1,23 @@
 //! Notices that the masters' log is lost, which no pod shows: a leader goes on answering.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::timeout;
 
-use super::Context;
 use super::rollout::{is_ready, program};
 use super::stores::{component_of, of_cloud};
 use super::validate::ValidatedCloud;
+use super::{Context, guards};
 use crate::cloud::component::Component;
 use crate::cloud::conditions::{Refusal, reason};
-use crate::cloud::names::GUARD_PORT;
 use crate::cloud::quorum::{is_log_lost, quorum};
-use crate::runtime::http::get;
 use crate::sidecar::guard::recover::{VOTING, WORD_PATH};
 
 /// A log that begins takes up to 3.4 s until all of its replicas vote, and one that catches up asks every 10 s
 /// (reference/measured.md, reference/domain.md). Whoever runs for so long and does not vote has nobody to learn from.
 const GRACE_SECONDS: i64 = 30;
-/// Time that a guard has for its answer.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What there is to say when only a person can help. The guards are asked only while too few masters are ready.
 pub async fn lost(ctx: &Context, cloud: &ValidatedCloud) -> Option<Refusal> {
@@ -63,13 +57,10 @@ pub async fn lost(ctx: &Context, cloud: &ValidatedCloud) -> Option<Refusal> {
 fn guard_of_a_patient(pod: &Pod) -> Option<SocketAddr> {
     let started = program(pod).find_map(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref());
     let runs_for = Timestamp::now().as_second() - started?.0.as_second();
-    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
-    let port = u16::try_from(GUARD_PORT).ok()?;
-    (runs_for >= GRACE_SECONDS).then_some((ip, port).into())
+    guards::address(pod).filter(|_| runs_for >= GRACE_SECONDS)
 }
 
 /// Whether the replica beside a guard votes; `None` when it does not say.
 async fn votes(guard: SocketAddr) -> Option<bool> {
-    let word = timeout(PATIENCE, get(guard, WORD_PATH)).await.ok()?.ok()?;
-    Some(word == VOTING)
+    Some(guards::ask(guard, WORD_PATH).await? == VOTING)
 }

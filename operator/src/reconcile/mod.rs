@@ -8,6 +8,7 @@ pub mod closed_election;
 pub mod controller;
 pub mod dereference;
 pub mod events;
+pub mod guards;
 pub mod masters_log;
 pub mod role_order;
 pub mod rollout;
@@ -133,11 +134,11 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     let id = validate::identify(object, &ctx.cluster_domain)?;
     let references = dereference::dereference(ctx, object, &id).await?;
     let mut cloud = validate::validate(object, &ctx.cluster_domain, &references.neighbours)?;
-    candidacy::withdraw_orphaned(ctx, &cloud, &references).await?;
+    let masters_elect = candidacy::withdraw_orphaned(ctx, &cloud, &references).await?;
     cloud.refusals.extend(masters_log::lost(ctx, &cloud).await);
     let leaders = status::leaders(&id, &references.elected);
     let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
-    closed_election::keep(ctx, &cloud, &references).await;
+    closed_election::keep(ctx, &cloud, &references, masters_elect).await;
 
     let resources = build::build(&Inputs {
         cloud: &cloud,

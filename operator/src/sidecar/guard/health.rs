@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::recover::{ANSWER_PATH, ReplicaStatus, WORD_PATH, response, sender};
-use super::replicas::{Inbox, Replicas};
+use super::replicas::{Inbox, Replicas, VOTES_PATH};
 use crate::runtime::http;
 
 /// Time that the neighbour has to say that it is healthy.
@@ -114,8 +114,8 @@ impl Status {
     }
 }
 
-/// Serves `/livez`, `/metrics` and, beside a master, `/readyz`, `/replica` and the replicas' answers, until the process
-/// ends.
+/// Serves `/livez`, `/metrics` and, beside a master, `/readyz`, `/replica`, `/votes` and the replicas' answers, until
+/// the process ends.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -135,8 +135,9 @@ pub async fn serve(
         .route("/livez", get(|| async { StatusCode::OK }))
         .route("/metrics", get(move || async move { (text, status.metrics()) }));
     if let Some(replicas) = replicas {
-        let asked = replicas.clone();
+        let (asked, counted) = (replicas.clone(), replicas.clone());
         router = router
+            .route(VOTES_PATH, get(async move || Json(counted.votes().await)))
             .route(
                 WORD_PATH,
                 get(move || async move {

@@ -15,7 +15,7 @@ mod election_nodes;
 mod health;
 mod neighbour;
 pub mod recover;
-mod replicas;
+pub mod replicas;
 mod task_containers;
 mod withdrawal;
 

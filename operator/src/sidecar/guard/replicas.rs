@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::recover::{ReplicaStatus, request};
-use crate::runtime::http::get;
+use crate::runtime::http::{connect, get};
 
 /// Folder below the masters' path in which their replicas announce themselves.
 pub const FOLDER: &str = "log_replicas";
+/// Path at which the guard tells [`Votes`], as JSON.
+pub const VOTES_PATH: &str = "/votes";
 /// Time that a master has for an answer. It takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -49,7 +50,7 @@ pub struct Replicas {
 }
 
 /// Whether the next leader could recover the registry now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Votes {
     /// Replicas that vote.
     pub voting: usize,
@@ -109,7 +110,7 @@ impl Replicas {
         let mut answers = self.inbox.answers.subscribe();
         let asked = Instant::now();
         let answered = async {
-            let mut connection = TcpStream::connect(of).await.ok()?;
+            let mut connection = connect(of).await.ok()?;
             let question = request(&of.to_string(), &self.own.to_string());
             connection.write_all(question.as_bytes()).await.ok()?;
             let answers = answers.wait_for(|all| all.get(&of).is_some_and(|(at, _)| *at >= asked));
