@@ -39,7 +39,7 @@ check: ## Format, lints, unit and API server tests; no cluster
 	cargo test --workspace --exclude mesoscloud-e2e
 
 test: ## Everything: what `check` does, and the end-to-end tests on a cluster raised meanwhile
-	@{ $(TESTBED)/up && $(TESTBED)/load-operator; } & raising=$$!
+	@$(TESTBED)/up operator & raising=$$!
 	trap 'kill $$raising 2>/dev/null || true' EXIT
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings

@@ -157,6 +157,14 @@ pub async fn pid(container: &str) -> Result<String> {
         .to_owned())
 }
 
+/// What a container's first process holds resident, in KiB.
+pub async fn resident_kib(container: &str) -> Result<u64> {
+    let status = run(&["cat", &format!("/proc/{}/status", pid(container).await?)], "").await?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.context("it does not say what is resident")?.parse()?)
+}
+
 /// Id and name of a pod's main container.
 pub fn main_container(pod: &Pod) -> Result<(String, String)> {
     let status = pod

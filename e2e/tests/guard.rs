@@ -18,6 +18,8 @@ const SESSION: Duration = Duration::from_millis(2700);
 const PROBED: Duration = Duration::from_secs(120);
 /// Longest wait for the next leader; one that comes so late is late.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What a guard may hold resident: 10 MiB, the pages of its program included, which all guards of a node share.
+const GUARD_KIB: u64 = 10 * 1024;
 
 #[test]
 fn a_leader_that_is_killed() -> Result {
@@ -116,6 +118,21 @@ fn a_leader_that_is_paused_keeps_its_candidacy() -> Result {
         again.stop().await?;
         let report = load.stop().await?;
         assert!(report.wrong().is_empty(), "{report}");
+        Ok(())
+    })
+}
+
+/// As it is released; the quick build of `e2e/testbed/load-operator` takes more.
+#[test]
+fn every_guard_is_small() -> Result {
+    test("guard_memory", async |scene| {
+        let cloud = scene.sample().await?;
+        for component in ["master", "marathon", "slave"] {
+            for pod in cloud.pods(Some(component)).await? {
+                let resident = node::resident_kib(&node::container(&pod, "guard")?).await?;
+                assert!(resident <= GUARD_KIB, "{}: {resident} KiB", pod.name_any());
+            }
+        }
         Ok(())
     })
 }

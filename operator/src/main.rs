@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
 use mesoscloud_operator::sidecar::{guard, preflight, proxy_agent};
+use tracing_subscriber::filter::Targets;
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
 #[derive(Debug, Parser)]
@@ -20,14 +21,14 @@ struct Cli {
         env = "MESOSCLOUD_LOG_FORMAT"
     )]
     log_format: LogFormat,
-    /// Which log lines are shown, as a `tracing` filter.
+    /// Which log lines are shown: a level, and others for some modules, such as `info,kube=warn`.
     #[arg(
         long,
         default_value = "info,zookeeper_client=warn",
         global = true,
         env = "MESOSCLOUD_LOG"
     )]
-    log: String,
+    log: Targets,
     #[command(subcommand)]
     command: Command,
 }
@@ -53,7 +54,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init(cli.log_format, &cli.log);
+    telemetry::init(cli.log_format, cli.log);
     let result: Result<(), Box<dyn std::error::Error>> = match cli.command {
         Command::Run(options) => run::run(options).await.map_err(Into::into),
         Command::Crd => print(crd::yaml().map_err(Into::into)),

@@ -14,7 +14,7 @@ target_folder() {
 # The stand-ins resolve names as any C program does, so they are linked to the C library that their image has.
 standin_program() {
     need_cargo
-    step "build stand-ins" cargo_build -p mesoscloud-standins
+    step "build stand-ins" cargo_build testbed -p mesoscloud-standins
 }
 
 find_standin() {
@@ -23,15 +23,18 @@ find_standin() {
 
 # The operator's image has nothing but the operator, which is therefore linked statically. The target is named so that
 # the flag does not reach what runs at build time.
+# It is built as it is released, or, where it must be there soon, as `testbed`, which takes more memory.
 operator_program() {
-    local target
+    local profile=${1:-release} target
     need_cargo
     target=$(cd "$REPOSITORY" && rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS="-C target-feature=+crt-static" step "build operator" cargo_build --target "$target" -p mesoscloud-operator
-    OPERATOR=$(target_folder)/$target/testbed/mesoscloud-operator
+    RUSTFLAGS="-C target-feature=+crt-static" step "build operator ($profile)" \
+        cargo_build "$profile" --target "$target" -p mesoscloud-operator
+    OPERATOR=$(target_folder)/$target/$profile/mesoscloud-operator
 }
 
+# cargo_build PROFILE ARGUMENT…
 cargo_build() {
     cd "$REPOSITORY"
-    cargo build --config "$TESTBED/profile.toml" --profile testbed "$@"
+    cargo build --config "$TESTBED/profile.toml" --profile "$@"
 }

@@ -3,7 +3,8 @@
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::{fmt, prelude::*, registry};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -15,16 +16,17 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error; `filter` is a `tracing` filter such as `info,kube=warn`.
+/// Starts logging to standard error what `filter` lets through.
 ///
 /// # Panics
 /// When called twice in one process.
-pub fn init(format: LogFormat, filter: &str) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr);
+pub fn init(format: LogFormat, filter: Targets) {
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let shown = registry().with(filter);
     match format {
-        LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Human => shown
+            .with(lines.with_ansi(std::io::stderr().is_terminal()))
+            .init(),
+        LogFormat::Json => shown.with(lines.json().flatten_event(true)).init(),
     }
 }
