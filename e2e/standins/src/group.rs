@@ -184,12 +184,12 @@ async fn connect(url: &ZkUrl) -> Result<Client, String> {
                 Ok(client) => return Ok(client),
                 Err(Error::NoHosts) => sleep(KNOCK).await,
                 Err(error) => {
-                    eprintln!("ZooKeeper: {error}, trying again");
+                    tracing::info!("ZooKeeper: {error}, trying again");
                     sleep(RETRY).await;
                 }
             }
         }
-        eprintln!("No ZooKeeper among {} answers, trying again", url.hosts.join(","));
+        tracing::info!("No ZooKeeper among {} answers, trying again", url.hosts.join(","));
     }
 }
 

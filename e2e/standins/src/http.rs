@@ -30,7 +30,7 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(listener: L, router: Router) 
 async fn log(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Incoming, next: Next) -> Response {
     // What the stand-ins say to each other takes the place of libprocess' messages, which leave no such line.
     if !request.uri().path().starts_with("/standin/") {
-        eprintln!("HTTP {} for {} from {peer}", request.method(), request.uri());
+        tracing::info!("HTTP {} for {} from {peer}", request.method(), request.uri());
     }
     next.run(request).await
 }

@@ -24,7 +24,12 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    eprintln!("mesoscloud-standin: this is a stand-in for the real {role} ({original})");
+    tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    tracing::info!("mesoscloud-standin: this is a stand-in for the real {role} ({original})");
     match role.as_str() {
         "master" => master::run().await,
         "slave" => slave::run().await,

@@ -175,7 +175,9 @@ impl Scenario {
         let clocks = (SystemTime::now(), Instant::now());
         let old = load.usual().await?;
         let watch = match self {
-            Self::Killed => Some(Watch::start(cloud).await?),
+            Self::Killed | Self::Deleted | Self::Forced | Self::WithoutOperator => {
+                Some(Watch::start(cloud).await?)
+            }
             _ => None,
         };
         let death = self.strike(cloud, &old, run).await?;
@@ -196,7 +198,9 @@ impl Scenario {
         if let Some(watch) = watch {
             let death = began + death;
             let answered = began + answered;
-            let stages = watch.stop(cloud, [&old.name, &new.name], death, answered).await?;
+            // With a pod goes its log.
+            let old = killed.then_some(old.name.as_str());
+            let stages = watch.stop(cloud, old, &new.name, death, answered).await?;
             print!("{stages}");
             measured.stages.add(stages);
         }

@@ -50,18 +50,22 @@ impl Watch {
         })
     }
 
-    /// The stages of the run in which the first of these masters died and the second took over.
+    /// The stages of the run in which `old` died, if its pod is still there, and `new` took over.
     pub async fn stop(
         self,
         cloud: &Cloud,
-        [old, new]: [&str; 2],
+        old: Option<&str>,
+        new: &str,
         death: SystemTime,
         answered: SystemTime,
     ) -> Result<Stages> {
         let mut stages = Stages::default();
         for (stage, (_, source)) in STAGES.iter().enumerate() {
             let said = match source {
-                Source::Guard(words) => Some((old.to_owned(), "guard", words)),
+                Source::Guard(words) => match old {
+                    Some(old) => Some((old.to_owned(), "guard", words)),
+                    None => continue,
+                },
                 Source::Next(words) => Some((new.to_owned(), "master", words)),
                 Source::Agent(words) => {
                     let proxies = cloud.pods(Some("mesos-proxy")).await?;
@@ -117,10 +121,12 @@ impl fmt::Display for Stages {
     }
 }
 
-/// When a line was written: it begins with `2026-11-23T12:16:16.926796123Z`.
+/// When a line was written: a program begins its lines with `2026-11-23T12:16:16.926796Z`. Before that stands when the
+/// container runtime took it, which is later.
 fn moment(line: &str) -> Option<SystemTime> {
-    let stamp = line.split_whitespace().next()?;
-    let at: k8s_openapi::jiff::Timestamp = stamp.parse().ok()?;
+    let mut words = line.split_whitespace();
+    let (taken, written) = (words.next()?, words.next()?);
+    let at: k8s_openapi::jiff::Timestamp = written.parse().or_else(|_| taken.parse()).ok()?;
     let since = Duration::try_from(at.duration_since(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)).ok()?;
     Some(SystemTime::UNIX_EPOCH + since)
 }
@@ -131,9 +137,21 @@ mod tests {
 
     #[test]
     fn the_moment_of_a_line_is_read() {
-        let at = moment("2026-11-23T12:16:16.500000000Z the neighbour is dead");
-        let expected = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_436_176_500);
-        assert_eq!(at, Some(expected));
-        assert_eq!(moment("no time"), None);
+        let half_past = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_436_176_500);
+        let table = [
+            (
+                "2026-11-23T12:16:16.700000000Z 2026-11-23T12:16:16.500000Z  INFO x: dead",
+                Some(half_past),
+            ),
+            (
+                "2026-11-23T12:16:16.500000000Z the neighbour is dead",
+                Some(half_past),
+            ),
+            ("no time at all", None),
+            ("", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(moment(line), expected, "{line}");
+        }
     }
 }

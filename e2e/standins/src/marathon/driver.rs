@@ -177,7 +177,7 @@ async fn bind_libprocess() {
     let port = std::env::var("LIBPROCESS_PORT").unwrap_or_else(|_| "0".to_owned());
     let address = format!("{ip}:{port}");
     if let Err(error) = LIBPROCESS.get_or_try_init(|| TcpListener::bind(&address)).await {
-        eprintln!("Failed to initialize: Failed to bind on {address}: {error}");
+        tracing::info!("Failed to initialize: Failed to bind on {address}: {error}");
         std::process::abort();
     }
 }
@@ -244,7 +244,9 @@ async fn stay_with(
             Err(Failure::Refused(reason)) => {
                 let _ = report.send(refused(reason));
             }
-            Err(Failure::Unavailable(error)) => eprintln!("Cannot subscribe to {}: {error}", master.address),
+            Err(Failure::Unavailable(error)) => {
+                tracing::info!("Cannot subscribe to {}: {error}", master.address);
+            }
         }
         backoff = (backoff * 2).min(MAX_BACKOFF);
     };
@@ -350,6 +352,6 @@ async fn perform(address: &str, framework: &str, call: Call) {
         }
     };
     if let Err(error) = sent {
-        eprintln!("Cannot reach master@{address}: {error:?}");
+        tracing::info!("Cannot reach master@{address}: {error:?}");
     }
 }

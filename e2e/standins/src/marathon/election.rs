@@ -80,7 +80,7 @@ impl Candidate {
             match self.take_part(&client).await {
                 Ok(End::Shutdown) => return,
                 Ok(_) => {}
-                Err(error) => eprintln!("Election: {error}"),
+                Err(error) => tracing::info!("Election: {error}"),
             }
             self.view.send_replace(View::Following(None));
             tokio::time::sleep(OFFER_AGAIN).await;
@@ -88,7 +88,7 @@ impl Candidate {
                 match self.ensemble.connect(self.settings.zk_session_timeout).await {
                     Ok(fresh) => client = fresh,
                     Err(error) => {
-                        eprintln!("Cannot connect to ZooKeeper: {error}");
+                        tracing::info!("Cannot connect to ZooKeeper: {error}");
                         tokio::time::sleep(RECONNECT).await;
                     }
                 }
@@ -109,7 +109,7 @@ impl Candidate {
         let me = self.settings.host_port();
         let (_, sequence) = client.create(&prefix, me.as_bytes(), &options).await?;
         let own = format!("member_{sequence}");
-        eprintln!("Candidate {own}");
+        tracing::info!("Candidate {own}");
         loop {
             match self.follow(client, &parent, &own).await {
                 Ok(None) => {}
@@ -175,7 +175,7 @@ impl Candidate {
         let leader = Leader::start(Arc::clone(&self.settings), store).await?;
         let work = async {
             tokio::time::sleep_until(ready).await;
-            eprintln!("Elected and ready");
+            tracing::info!("Elected and ready");
             self.view.send_replace(View::Leading(Arc::clone(&leader)));
             std::future::pending::<()>().await;
         };
@@ -188,7 +188,7 @@ impl Candidate {
         };
         self.view.send_replace(View::Following(None));
         leader.stop();
-        eprintln!("Lost leadership");
+        tracing::info!("Lost leadership");
         let pause = match end {
             // What is left of the node is withdrawn when ZooKeeper is back.
             End::Disconnected | End::NodeGone => return Ok(end),

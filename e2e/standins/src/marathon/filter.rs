@@ -48,7 +48,7 @@ impl Filter {
                     let path = request.uri().path().to_owned();
                     let mut response = api::answer(leader, peer, request).await;
                     insert(response.headers_mut(), LEADER, &format!("http://{me}"));
-                    eprintln!("{peer} {path} {}", response.status());
+                    tracing::info!("{peer} {path} {}", response.status());
                     return response;
                 }
                 View::Following(Some(leader)) if leader != me => {

@@ -43,11 +43,11 @@ impl Leader {
                 // "Framework has been removed": the id is forgotten and the JVM ends
                 // (MarathonScheduler.scala @ v1.1.1:112-150).
                 self.keep(self.store.remove(store::FRAMEWORK, "id")).await;
-                eprintln!("Framework has been removed");
+                tracing::info!("Framework has been removed");
                 std::process::exit(9);
             }
             Inbound::Error(error) => {
-                eprintln!("Driver error: {error}");
+                tracing::info!("Driver error: {error}");
                 std::process::exit(9);
             }
             Inbound::Offers(offers) => {
@@ -112,7 +112,7 @@ impl Leader {
         let mut state = self.state.lock().await;
         let Some(mut task) = state.tasks.get(&status.task).cloned() else {
             if !status.terminal() {
-                eprintln!("Killing unknown task {}", status.task);
+                tracing::info!("Killing unknown task {}", status.task);
                 self.call(Call::Kill { task: status.task });
             }
             return;

@@ -182,7 +182,7 @@ impl Leader {
     /// A write that fails means that ZooKeeper is gone, and the leadership with it.
     pub async fn keep(&self, written: impl Future<Output = Result<(), zk::Error>>) {
         if let Err(error) = written.await {
-            eprintln!("Cannot write to ZooKeeper: {error}");
+            tracing::info!("Cannot write to ZooKeeper: {error}");
         }
     }
 

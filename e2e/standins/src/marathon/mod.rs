@@ -112,16 +112,17 @@ async fn serve(settings: Arc<Settings>, url: ZkUrl, shutdown: Arc<Notify>) -> Ex
     let client = loop {
         match ensemble.connect(settings.zk_session_timeout).await {
             Ok(client) => break client,
-            Err(error) => eprintln!("Unable to connect to ZooKeeper: {error}. Retrying…"),
+            Err(error) => tracing::info!("Unable to connect to ZooKeeper: {error}. Retrying…"),
         }
         tokio::time::sleep(RECONNECT).await;
     };
     let listener = match TcpListener::bind((settings.http_address.as_str(), settings.http_port)).await {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!(
+            tracing::info!(
                 "Failed to bind to {}:{}: {error}",
-                settings.http_address, settings.http_port
+                settings.http_address,
+                settings.http_port
             );
             return ExitCode::FAILURE;
         }
@@ -132,7 +133,7 @@ async fn serve(settings: Arc<Settings>, url: ZkUrl, shutdown: Arc<Notify>) -> Ex
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => drop(tokio::spawn(connection(stream, peer, filter.clone()))),
-            Err(error) => eprintln!("Failed to accept a connection: {error}"),
+            Err(error) => tracing::info!("Failed to accept a connection: {error}"),
         }
     }
 }

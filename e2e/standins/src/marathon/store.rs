@@ -52,7 +52,7 @@ impl Store {
             match self.zk.get_data(&format!("{}/{name}", self.base)).await {
                 Ok((bytes, _)) => match serde_json::from_slice(&bytes) {
                     Ok(value) => found.push(value),
-                    Err(error) => eprintln!("Cannot read {name}: {error}"),
+                    Err(error) => tracing::info!("Cannot read {name}: {error}"),
                 },
                 Err(zk::Error::NoNode) => {}
                 Err(error) => return Err(error),

@@ -67,7 +67,7 @@ impl Leader {
             self.bus.publish("health_status_changed_event", changed);
         }
         if verdict.kill {
-            eprintln!("Detected unhealthy task {id}");
+            tracing::info!("Detected unhealthy task {id}");
             self.kill(task);
         }
         drop(state);

@@ -30,7 +30,7 @@ impl Ensemble {
         let addresses = loop {
             match url.resolve().await {
                 Ok(addresses) => break addresses,
-                Err(error) => eprintln!("Cannot resolve {error}"),
+                Err(error) => tracing::info!("Cannot resolve {error}"),
             }
             tokio::time::sleep(RETRY).await;
         };

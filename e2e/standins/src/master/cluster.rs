@@ -158,7 +158,7 @@ impl State {
         self.recovered.remove(id);
         self.removed.insert(id.to_owned());
         self.offers.retain(|_, offer| offer.slave != id);
-        eprintln!("Removed slave {id}: {why}");
+        tracing::info!("Removed slave {id}: {why}");
         for (task_id, task) in self
             .slaves
             .remove(id)

@@ -60,7 +60,7 @@ fn lost_candidacy(master: &Master) {
     if *master.leadership.borrow() != Leadership::Standby {
         fatal("Lost leadership... committing suicide!");
     }
-    eprintln!("Lost candidacy as a follower... Contend again");
+    tracing::info!("Lost candidacy as a follower... Contend again");
 }
 
 /// Follows who leads, and leads itself when it is its turn. Ends only in failure.
@@ -116,16 +116,17 @@ fn read(data: &[u8]) -> MasterInfo {
 fn detected(master: &Arc<Master>, leader: Option<MasterInfo>) {
     let led = *master.leadership.borrow() != Leadership::Standby;
     let leads = leader.as_ref() == Some(&master.info);
-    match &leader {
-        Some(leader) => eprintln!("The newly elected leader is {} with id {}", leader.pid, leader.id),
-        None => eprintln!("No master was elected"),
+    if let Some(leader) = &leader {
+        tracing::info!("The newly elected leader is {} with id {}", leader.pid, leader.id);
+    } else {
+        tracing::info!("No master was elected");
     }
     master.leader.send_replace(leader);
     if led && !leads {
         fatal("Lost leadership... committing suicide!");
     }
     if leads && !led {
-        eprintln!("Elected as the leading master!");
+        tracing::info!("Elected as the leading master!");
         master.elected();
         tokio::spawn(recover(Arc::clone(master)));
     }
@@ -135,7 +136,7 @@ async fn recover(master: Arc<Master>) {
     let fetch = async { tokio::join!(master.log.elect(), sleep(SWIFTEST)).0 };
     match timeout(REGISTRY_FETCH, fetch).await {
         Ok(registry) => {
-            eprintln!("Recovered {} slaves from the registry", registry.len());
+            tracing::info!("Recovered {} slaves from the registry", registry.len());
             master.recovered(&registry);
         }
         Err(_) => fatal("Recovery failed: Failed to recover registrar: Failed to perform fetch within 1mins"),

@@ -74,7 +74,7 @@ fn disconnected(state: &mut Known, id: &str, number: u64) {
         framework.events = None;
         framework.gone_since = Some(Instant::now());
         state.offers.retain(|_, offer| offer.framework != id);
-        eprintln!("Framework {id} disconnected");
+        tracing::info!("Framework {id} disconnected");
     }
 }
 
@@ -143,7 +143,9 @@ fn tell_state(state: &Known, framework: &str, task: &str) {
                 "Reconciliation: Task is unknown",
             );
         }
-        None => eprintln!("Dropping reconciliation of task {task} because there are transitional slaves"),
+        None => {
+            tracing::info!("Dropping reconciliation of task {task} because there are transitional slaves");
+        }
     }
 }
 
@@ -158,7 +160,7 @@ impl Master {
         let gone = state.frameworks.iter().filter(|(_, framework)| over(framework));
         let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
         for framework_id in gone {
-            eprintln!("Removed framework {framework_id}: it did not come back in time");
+            tracing::info!("Removed framework {framework_id}: it did not come back in time");
             for task_id in state.tasks_of(&framework_id) {
                 let Some((slave, ..)) = state.task(&framework_id, &task_id) else {
                     continue;

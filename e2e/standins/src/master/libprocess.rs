@@ -41,7 +41,7 @@ impl Listener {
                 let (stream, peer) = match port.accept().await {
                     Ok(connection) => connection,
                     Err(error) => {
-                        eprintln!("Failed to accept a connection: {error}");
+                        tracing::info!("Failed to accept a connection: {error}");
                         sleep(PAUSE).await;
                         continue;
                     }
@@ -118,9 +118,11 @@ async fn answer_messages(stream: TcpStream, master: &Arc<Master>) -> io::Result<
 fn recover_request(from: Process, master: Arc<Master>) {
     tokio::spawn(async move {
         let record = master.log.replica.record();
-        eprintln!(
+        tracing::info!(
             "Replica in {:?} status received a broadcasted recover request from {}@{}",
-            record.status, from.name, from.address
+            record.status,
+            from.name,
+            from.address
         );
         let answer = recover_response::message(&from.name, &master.settings.address(), &record);
         let sent = async {
@@ -129,7 +131,7 @@ fn recover_request(from: Process, master: Arc<Master>) {
             connection.shutdown().await
         };
         if let Err(error) = sent.await {
-            eprintln!("Failed to send to {}@{}: {error}", from.name, from.address);
+            tracing::info!("Failed to send to {}@{}: {error}", from.name, from.address);
         }
     });
 }

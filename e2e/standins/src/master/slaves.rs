@@ -135,7 +135,7 @@ fn disconnected(state: &mut Known, id: &str, number: u64) {
         slave.gone_since = Some(Instant::now());
         // Rescinded.
         state.offers.retain(|_, offer| offer.slave != id);
-        eprintln!("Slave {id} disconnected");
+        tracing::info!("Slave {id} disconnected");
     }
 }
 

@@ -104,7 +104,7 @@ impl Agent {
                 if lost.iter().any(|run| run.container == container) {
                     self.remove_later(name);
                 } else if self.settings.docker_kill_orphans {
-                    eprintln!("Stopping orphaned container {name}");
+                    tracing::info!("Stopping orphaned container {name}");
                     self.docker.stop_and_remove(&name).await?;
                 }
             }
@@ -207,7 +207,7 @@ impl Agent {
         if inner.tasks.contains_key(&task.id) {
             return;
         }
-        eprintln!("Got assigned task {} for framework {framework}", task.id);
+        tracing::info!("Got assigned task {} for framework {framework}", task.id);
         let container = Uuid::new_v4().to_string();
         let name = format!("mesos-{id}.{container}");
         let run = Run {
@@ -296,7 +296,7 @@ impl Agent {
         mut reported: mpsc::UnboundedReceiver<Report>,
     ) {
         while let Some(report) = reported.recv().await {
-            eprintln!("Task {} is {} {}", run.task.id, report.state, report.message);
+            tracing::info!("Task {} is {} {}", run.task.id, report.state, report.message);
             let mut inner = self.inner.lock().await;
             if report.state == "TASK_RUNNING" {
                 if let Some(task) = inner.tasks.get_mut(&run.task.id) {
@@ -315,7 +315,7 @@ impl Agent {
         if let Some(id) = &inner.id {
             // Without the sentinel its container would be taken for a ghost at the next start.
             if let Err(error) = self.work.end(id, run) {
-                eprintln!("Failed to checkpoint the end of {}: {error}", run.task.id);
+                tracing::info!("Failed to checkpoint the end of {}: {error}", run.task.id);
             }
         }
         if let Some(mut task) = inner.tasks.remove(&run.task.id) {
@@ -333,7 +333,7 @@ impl Agent {
         tokio::spawn(async move {
             tokio::time::sleep(agent.settings.docker_remove_delay).await;
             if let Err(error) = agent.docker.remove(&container).await {
-                eprintln!("Failed to remove container {container}: {error}");
+                tracing::info!("Failed to remove container {container}: {error}");
             }
         });
     }
@@ -373,7 +373,7 @@ impl Agent {
         };
         let patience = self.settings.executor_shutdown_grace_period;
         if tokio::time::timeout(patience, all_ended).await.is_err() {
-            eprintln!("Some executors have not ended");
+            tracing::info!("Some executors have not ended");
         }
         self.work.forget();
     }

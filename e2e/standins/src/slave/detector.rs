@@ -86,7 +86,7 @@ async fn follow(url: &ZkUrl, sender: &watch::Sender<Option<Master>>) {
 }
 
 fn give_up(error: &str) -> ! {
-    eprintln!("Failed to detect a master: {error}");
+    tracing::info!("Failed to detect a master: {error}");
     std::process::exit(1);
 }
 
@@ -119,9 +119,10 @@ fn announce(sender: &watch::Sender<Option<Master>>, leader: Option<Master>) {
     sender.send_if_modified(|known| {
         let changed = *known != leader;
         if changed {
-            match &leader {
-                Some(master) => eprintln!("New master detected at master@{}", master.address),
-                None => eprintln!("No master"),
+            if let Some(master) = &leader {
+                tracing::info!("New master detected at master@{}", master.address);
+            } else {
+                tracing::info!("No master");
             }
             *known = leader;
         }

@@ -166,7 +166,7 @@ fn log_file(sandbox: &Path, name: &str) -> std::io::Result<File> {
 fn say(sandbox: &Path, name: &str, text: &str) {
     let written = log_file(sandbox, name).and_then(|mut file| writeln!(file, "{text}"));
     if let Err(error) = written {
-        eprintln!("Cannot write to {name} of sandbox {}: {error}", sandbox.display());
+        tracing::info!("Cannot write to {name} of sandbox {}: {error}", sandbox.display());
     }
 }
 

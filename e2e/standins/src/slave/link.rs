@@ -149,7 +149,7 @@ fn lines<T: DeserializeOwned + Send + 'static>(response: Response<Incoming>) -> 
         match serde_json::from_slice(&line) {
             Ok(value) => Some(value),
             Err(error) => {
-                eprintln!("Cannot read {}: {error}", String::from_utf8_lossy(&line).trim());
+                tracing::info!("Cannot read {}: {error}", String::from_utf8_lossy(&line).trim());
                 None
             }
         }

@@ -84,7 +84,7 @@ impl WorkDir {
             .and_then(|()| fs::write(&seen, boot))
             .map_err(|error| format!("Failed to checkpoint boot id: {error}"))?;
         if rebooted {
-            eprintln!("Slave host rebooted");
+            tracing::info!("Slave host rebooted");
             return Ok(None);
         }
         let latest = self.meta().join("latest");

@@ -73,7 +73,7 @@ async fn start() -> Result<(), Obstacle> {
             end = serve(&agent, master.clone()) => end,
             _ = leave.recv() => {
                 // SIGUSR1: unregisters, ends everything, forgets who it was.
-                eprintln!("Received SIGUSR1 signal; unregistering and shutting down");
+                tracing::info!("Received SIGUSR1 signal; unregistering and shutting down");
                 unregister(&agent, &master).await;
                 agent.shut_down().await;
                 Ok(())
@@ -110,7 +110,7 @@ async fn prepare() -> Result<Arc<Agent>, Obstacle> {
     let router = api::router(Arc::clone(&agent));
     tokio::spawn(async move {
         if let Err(error) = http::serve(listener, router).await {
-            eprintln!("HTTP server: {error}");
+            tracing::info!("HTTP server: {error}");
         }
     });
     agent
@@ -125,7 +125,7 @@ async fn unregister(agent: &Agent, master: &watch::Receiver<Option<Master>>) {
     if let (Some(master), Some(id)) = (known, agent.id().await) {
         let path = format!("/standin/slaves/{id}/unregister");
         if let Err(error) = link::poke(&master.address, &path).await {
-            eprintln!("Cannot unregister: {error:?}");
+            tracing::info!("Cannot unregister: {error:?}");
         }
     }
 }
@@ -143,7 +143,7 @@ async fn serve(agent: &Arc<Agent>, mut detected: watch::Receiver<Option<Master>>
         };
         agent.registered(None, None).await.map_err(exit)?;
         if let Some(reason) = reason {
-            eprintln!(
+            tracing::info!(
                 "Slave asked to shut down by master@{} because '{reason}'",
                 master.address
             );
@@ -169,7 +169,9 @@ async fn stay_with(agent: &Arc<Agent>, master: &Master) -> Result<Option<String>
         match link::ask::<Registered>(&master.address, "/standin/slaves", &registration).await {
             Ok(registered) => break registered.id,
             Err(Failure::Refused(reason)) => return Ok(Some(reason)),
-            Err(Failure::Unavailable(error)) => eprintln!("Cannot register with {}: {error}", master.address),
+            Err(Failure::Unavailable(error)) => {
+                tracing::info!("Cannot register with {}: {error}", master.address);
+            }
         }
         backoff = (backoff * 2).min(MAX_BACKOFF);
     };
@@ -177,7 +179,7 @@ async fn stay_with(agent: &Arc<Agent>, master: &Master) -> Result<Option<String>
     let mut commands = match link::listen::<SlaveCommand>(&master.address, &path).await {
         Ok(commands) => commands,
         Err(error) => {
-            eprintln!("Cannot listen to {}: {error:?}", master.address);
+            tracing::info!("Cannot listen to {}: {error:?}", master.address);
             return Ok(None);
         }
     };
@@ -185,7 +187,7 @@ async fn stay_with(agent: &Arc<Agent>, master: &Master) -> Result<Option<String>
         .registered(Some(&id), Some(&master.hostname))
         .await
         .map_err(exit)?;
-    eprintln!(
+    tracing::info!(
         "Registered with master master@{}; given slave ID {id}",
         master.address
     );
@@ -194,7 +196,7 @@ async fn stay_with(agent: &Arc<Agent>, master: &Master) -> Result<Option<String>
         loop {
             let update = agent.next_update().await;
             if let Err(error) = link::tell(&master.address, &path, &update).await {
-                eprintln!("Cannot send an update: {error:?}");
+                tracing::info!("Cannot send an update: {error:?}");
                 return;
             }
             agent.heard().await;

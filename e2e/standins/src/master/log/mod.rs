@@ -176,6 +176,6 @@ impl Log {
 
 /// The original's `LOG(FATAL)` and `EXIT(1)`: nothing is closed, in ZooKeeper least of all.
 pub fn fatal(why: &str) -> ! {
-    eprintln!("{why}");
+    tracing::info!("{why}");
     std::process::exit(1)
 }

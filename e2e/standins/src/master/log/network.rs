@@ -61,7 +61,7 @@ impl Network {
             if let Err(error) = group.during(self.stay(&group, own)).await {
                 return format!("Failed to watch ZooKeeper group: {error}");
             }
-            eprintln!("ZooKeeper session of the log expired, joining again");
+            tracing::info!("ZooKeeper session of the log expired, joining again");
         }
     }
 
@@ -71,7 +71,7 @@ impl Network {
                 return error;
             }
             // Renewed (log.cpp @ 0.28.1:374–391).
-            eprintln!("Lost the membership of the log, joining again");
+            tracing::info!("Lost the membership of the log, joining again");
         }
     }
 

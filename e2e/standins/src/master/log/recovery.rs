@@ -42,7 +42,9 @@ impl Log {
                     let part = rand::rng().random_range(1.0..2.0);
                     sleep(AGAIN.mul_f64(part)).await;
                 }
-                Err(_) => eprintln!("Quorum not met before timeout of recover protocol of 10secs, retrying"),
+                Err(_) => {
+                    tracing::info!("Quorum not met before timeout of recover protocol of 10secs, retrying");
+                }
             }
         }
     }

@@ -112,7 +112,7 @@ impl Replica {
     /// A step of its recovery.
     pub fn become_status(&self, status: Status) {
         self.change(|record| record.status = status);
-        eprintln!("Replica is in {status:?} status");
+        tracing::info!("Replica is in {status:?} status");
     }
 
     /// Takes over what others have voted for.
