@@ -70,18 +70,24 @@ fn three_clouds_serve_and_two_go_without_a_trace() -> Result {
 async fn serves(scene: &Scene, cloud: &Cloud, status: &MesosCloudStatus) -> Result {
     let proxy = endpoint(status, &format!("{}-mesos-proxy", cloud.name))?;
     let port = proxy.node_port.context("the proxy has no node port")?;
-    let state = get(
-        &format!("{}:{port}", scene.cluster.node_address().await?),
-        "/state.json",
-    )
-    .await?
-    .json();
+    let address = format!("{}:{port}", scene.cluster.node_address().await?);
+    // A framework that has found its master registers up to two seconds later
+    // (src/scheduler/constants.hpp @ 0.28.1).
+    let state = eventually("its Marathon is registered", async || {
+        let state = get(&address, "/state.json").await?.json();
+        let registered = state["frameworks"].as_array().map(Vec::len) == Some(1);
+        Ok(if registered {
+            Ok(state)
+        } else {
+            Err(state.to_string())
+        })
+    })
+    .await?;
     let host = format!("{}-master-0.{}.svc.cluster.local", cloud.name, cloud.namespace);
     assert_eq!(state["hostname"], host.as_str());
     assert_eq!(state["pid"], state["leader"]);
     assert_eq!(state["cluster"], cloud.name.as_str());
     assert_eq!(state["activated_slaves"].as_f64(), Some(1.0), "{state}");
-    assert_eq!(state["frameworks"].as_array().map(Vec::len), Some(1), "{state}");
     Ok(())
 }
 
