@@ -152,6 +152,17 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Result<Result<T, 
     )))
 }
 
+/// Waits until one framework is registered with the Mesos at `address`, which one that has found its master does up to
+/// two seconds later (src/scheduler/constants.hpp @ 0.28.1). Returns what the master then tells of itself.
+pub async fn registered(address: &str) -> Result<Value> {
+    eventually("one framework is registered", async || {
+        let state = get(address, "/state.json").await?.json();
+        let known = state["frameworks"].as_array().map_or(0, Vec::len);
+        Ok((known == 1).then_some(state).ok_or(format!("{known} frameworks")))
+    })
+    .await
+}
+
 /// The slaves that the sample cloud's leading master counts on, as it shows them.
 pub async fn slaves() -> Result<Vec<Value>> {
     let state = get(MESOS, "/state.json").await?.json();

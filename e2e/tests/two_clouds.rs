@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams};
 use mesoscloud_crds::status::MesosCloudStatus;
 use mesoscloud_e2e::cloud::{endpoint, small};
 use mesoscloud_e2e::http::get;
-use mesoscloud_e2e::marathon::eventually;
+use mesoscloud_e2e::marathon::{eventually, registered};
 use mesoscloud_e2e::objects::inventory;
 use mesoscloud_e2e::{Cloud, Context as _, MESOS, Result, Scene, test};
 use serde_json::{Value, json};
@@ -71,18 +71,7 @@ async fn serves(scene: &Scene, cloud: &Cloud, status: &MesosCloudStatus) -> Resu
     let proxy = endpoint(status, &format!("{}-mesos-proxy", cloud.name))?;
     let port = proxy.node_port.context("the proxy has no node port")?;
     let address = format!("{}:{port}", scene.cluster.node_address().await?);
-    // A framework that has found its master registers up to two seconds later
-    // (src/scheduler/constants.hpp @ 0.28.1).
-    let state = eventually("its Marathon is registered", async || {
-        let state = get(&address, "/state.json").await?.json();
-        let registered = state["frameworks"].as_array().map(Vec::len) == Some(1);
-        Ok(if registered {
-            Ok(state)
-        } else {
-            Err(state.to_string())
-        })
-    })
-    .await?;
+    let state = registered(&address).await?;
     let host = format!("{}-master-0.{}.svc.cluster.local", cloud.name, cloud.namespace);
     assert_eq!(state["hostname"], host.as_str());
     assert_eq!(state["pid"], state["leader"]);

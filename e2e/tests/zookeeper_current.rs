@@ -3,7 +3,7 @@
 
 use mesoscloud_e2e::cloud::{endpoint, pod_address, small};
 use mesoscloud_e2e::http::get;
-use mesoscloud_e2e::marathon::eventually;
+use mesoscloud_e2e::marathon::registered;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 use serde_json::json;
 
@@ -34,21 +34,11 @@ fn a_cloud_runs_on_zookeeper_3_9() -> Result {
 
         let proxy = endpoint(&status, "current-mesos-proxy")?;
         let port = proxy.node_port.context("the proxy has no node port")?;
-        let state = get(
-            &format!("{}:{port}", scene.cluster.node_address().await?),
-            "/state.json",
-        )
-        .await?
-        .json();
+        let address = format!("{}:{port}", scene.cluster.node_address().await?);
+        let state = get(&address, "/state.json").await?.json();
         assert_eq!(state["pid"], state["leader"]);
         assert_eq!(state["activated_slaves"].as_f64(), Some(1.0), "{state}");
         // Marathon finds the master, and registers with it.
-        let address = format!("{}:{port}", scene.cluster.node_address().await?);
-        eventually("Marathon is registered", async || {
-            let state = get(&address, "/state.json").await?.json();
-            let known = state["frameworks"].as_array().map_or(0, Vec::len);
-            Ok((known == 1).then_some(()).ok_or(format!("{known} frameworks")))
-        })
-        .await
+        registered(&address).await.map(drop)
     })
 }

@@ -9,7 +9,7 @@ CLUSTER_MADE_FROM=$CACHE/cluster.key
 
 # cluster_up CONFIG [IMAGE] leaves a whole cluster made from these.
 cluster_up() {
-    local config=$1 image=${2:-} key flaw
+    local config=$1 image=${2:-} key flaw pods
     key=$(key "$(cat "$config" "$TESTBED/audit-policy.yaml")" "$image")
     flaw=$(cluster_flaw "$key")
     if [[ -n $flaw ]]; then
@@ -20,7 +20,8 @@ cluster_up() {
     fi
     # What is sent to a pod that is gone ends here, as with other networks, and does not leave the machine, where
     # somebody might answer. Each pod that is there has a route of its own.
-    docker exec "$NODE" ip route replace blackhole 10.244.0.0/24
+    pods=$(jq -r '.plugins[].ipam.ranges[]?[].subnet' "$TESTBED/images/node/10-ptp.conflist")
+    docker exec "$NODE" ip route replace blackhole "$pods"
 }
 
 # Tells why there is no cluster that can be used as it is; nothing, when there is one.

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The operator: built, loaded and installed as far as that changes anything.
 
-# operator_up [PROFILE]
+# operator_up PROFILE
 operator_up() {
     local tag
-    operator_program "$@"
+    operator_program "$1"
     tag=$(key "$(sha256sum <"$OPERATOR")" "$(key_of_folder "$TESTBED/images/operator")")
     # A tag that says what is inside: a changed operator is a rollout, an unchanged one is none.
     image "mesoscloud-operator:$tag" "$tag" fill_operator

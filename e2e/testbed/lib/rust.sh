@@ -23,9 +23,9 @@ find_standin() {
 
 # The operator's image has nothing but the operator, which is therefore linked statically. The target is named so that
 # the flag does not reach what runs at build time.
-# It is built as it is released, or, where it must be there soon, as `testbed`, which takes more memory.
+# operator_program PROFILE: `release`, or, where it must be there soon, `testbed`, which takes more memory.
 operator_program() {
-    local profile=${1:-release} target
+    local profile=$1 target
     need_cargo
     target=$(cd "$REPOSITORY" && rustc -vV | sed -n 's/^host: //p')
     RUSTFLAGS="-C target-feature=+crt-static" step "build operator ($profile)" \
