@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use mesoscloud_operator::command::{crd, render, run};
 use mesoscloud_operator::runtime::telemetry::{self, LogFormat};
 use mesoscloud_operator::sidecar::{guard, preflight, proxy_agent};
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::filter::Targets;
 
 /// Kubernetes operator that keeps a whole Mesos cloud running from one `MesosCloud` resource.
@@ -51,24 +52,40 @@ enum Command {
     Preflight(preflight::Preflight),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::init(cli.log_format, cli.log);
-    let result: Result<(), Box<dyn std::error::Error>> = match cli.command {
+    let done = match runtime(&cli.command) {
+        Ok(runtime) => runtime.block_on(execute(cli.command)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Only the operator has work for more than one thread. One for every core of a large node would be most of a
+/// sidecar's memory.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    let mut builder = match command {
+        Command::Run(_) => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
+}
+
+async fn execute(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
         Command::Run(options) => run::run(options).await.map_err(Into::into),
         Command::Crd => print(crd::yaml().map_err(Into::into)),
         Command::ProxyAgent(options) => proxy_agent::run(options).await.map_err(Into::into),
         Command::Guard(command) => guard::run(command).await.map_err(Into::into),
         Command::Preflight(command) => preflight::run(command).await.map_err(Into::into),
         Command::Render(options) => print(render::render(&options).map_err(Into::into)),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

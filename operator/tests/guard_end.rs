@@ -68,15 +68,18 @@ async fn the_candidacy_is_withdrawn_first() {
         client.create(folder, b"", &persistent).await.unwrap();
     }
     let candidate = zk::CreateMode::EphemeralSequential.with_acls(zk::Acls::anyone_all());
-    let create = async |host: &str| {
+    let create = async |session: &zk::Client, host: &str| {
         let data = format!("{host}:8080");
-        client
+        session
             .create("/marathon/leader/member_", data.as_bytes(), &candidate)
             .await
             .unwrap();
     };
-    create("its.neighbour").await;
-    create("somebody.else").await;
+    create(&client, "its.neighbour").await;
+    create(&client, "somebody.else").await;
+    // The neighbour's successor, in another pod while the neighbour still lives.
+    let successor = zookeeper.client().await;
+    create(&successor, "its.neighbour").await;
     let (listener, _) = neighbour(8080).await;
     let ensemble = format!("127.0.0.1:{}", zookeeper.port);
     let mut guard = guard(&[
@@ -93,8 +96,9 @@ async fn the_candidacy_is_withdrawn_first() {
     let held = held(&listener).await;
     drop((listener, held));
     asked_to_end(&mut guard).await;
-    let left = client.list_children("/marathon/leader").await.unwrap();
-    assert_eq!(left, ["member_0000000001"]);
+    let mut left = client.list_children("/marathon/leader").await.unwrap();
+    left.sort();
+    assert_eq!(left, ["member_0000000001", "member_0000000002"]);
 }
 
 /// What a Docker was asked to do.

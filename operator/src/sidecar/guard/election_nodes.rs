@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 use zookeeper_client::{Client, Error};
 
+use super::candidacies::Candidacies;
 use super::replicas;
 use crate::cloud::election::Candidate;
-use crate::leader::session::connector;
+use crate::leader::session;
 
 /// Pause before a lost session is replaced: doubled after each failure, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -27,6 +28,8 @@ pub struct Election {
     pub read: fn(&str, &[u8]) -> Option<Candidate>,
     /// The neighbour's address as it stands in its candidacy.
     pub address: String,
+    /// Whether nobody else can have it while the neighbour lives.
+    pub only_its_address: bool,
 }
 
 /// What ZooKeeper knows of the neighbour.
@@ -34,7 +37,7 @@ pub struct Election {
 pub struct ElectionNodes {
     path: Arc<str>,
     session: watch::Receiver<Option<Client>>,
-    own: watch::Receiver<BTreeSet<String>>,
+    candidacies: Arc<Mutex<Candidacies>>,
     peers: watch::Receiver<BTreeSet<SocketAddr>>,
 }
 
@@ -42,20 +45,29 @@ impl ElectionNodes {
     /// The nodes, and what keeps them up to date for as long as it is polled.
     pub fn new(ensemble: String, election: Election) -> (Self, impl Future<Output = ()>) {
         let (session, live) = watch::channel(None);
-        let (own, own_seen) = watch::channel(BTreeSet::new());
         let (peers, peers_seen) = watch::channel(BTreeSet::new());
         let nodes = Self {
             path: election.path.as_str().into(),
             session: live,
-            own: own_seen,
+            candidacies: Arc::new(Mutex::new(Candidacies::new(election.only_its_address))),
             peers: peers_seen,
         };
-        (nodes, follow(ensemble, election, session, own, peers))
+        (nodes.clone(), follow(ensemble, election, nodes, session, peers))
     }
 
     /// Names of the neighbour's candidacies, as last seen.
     pub fn own(&self) -> BTreeSet<String> {
-        self.own.borrow().clone()
+        self.candidacies().own()
+    }
+
+    /// The process that these candidacies belonged to is dead.
+    pub fn died(&self, nodes: &BTreeSet<String>) {
+        self.candidacies().died(nodes);
+    }
+
+    /// These candidacies with the neighbour's address are there now, with the sessions that own them.
+    pub fn see(&self, there: BTreeMap<String, i64>) {
+        self.candidacies().see(there);
     }
 
     /// Addresses of the replicas that have announced themselves; empty where there are none.
@@ -79,24 +91,29 @@ impl ElectionNodes {
             Err(error) => Err(error),
         }
     }
+
+    fn candidacies(&self) -> MutexGuard<'_, Candidacies> {
+        // Nothing is half done when a holder panics.
+        self.candidacies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn follow(
     ensemble: String,
     election: Election,
+    nodes: ElectionNodes,
     session: watch::Sender<Option<Client>>,
-    own: watch::Sender<BTreeSet<String>>,
     peers: watch::Sender<BTreeSet<SocketAddr>>,
 ) {
     let mut pause = PAUSE.0;
     loop {
-        let ended = match connector().connect(&ensemble).await {
+        let ended = match session::open(&ensemble).await {
             Ok(client) => {
                 pause = PAUSE.0;
                 session.send_replace(Some(client.clone()));
                 let replicas = format!("{}/{}", election.path, replicas::FOLDER);
                 tokio::select! {
-                    error = follow_candidates(&client, &election, &own) => error,
+                    error = follow_candidates(&client, &election, &nodes) => error,
                     error = follow_replicas(&client, &replicas, &peers) => error,
                 }
             }
@@ -109,11 +126,7 @@ async fn follow(
     }
 }
 
-async fn follow_candidates(
-    client: &Client,
-    election: &Election,
-    own: &watch::Sender<BTreeSet<String>>,
-) -> Error {
+async fn follow_candidates(client: &Client, election: &Election, nodes: &ElectionNodes) -> Error {
     // What a candidate wrote stays as it is.
     let mut read = BTreeMap::new();
     loop {
@@ -122,11 +135,10 @@ async fn follow_candidates(
             Ok(seen) => seen,
             Err(error) => return error,
         };
-        let mine = candidates.iter().filter(|(node, data)| {
+        let named = candidates.iter().filter(|(node, (data, _))| {
             (election.read)(node, data).is_some_and(|candidate| candidate.address == election.address)
         });
-        let mine: BTreeSet<_> = mine.map(|(node, _)| node.clone()).collect();
-        own.send_if_modified(|own| std::mem::replace(own, mine.clone()) != mine);
+        nodes.see(named.map(|(node, (_, owner))| (node.clone(), *owner)).collect());
         watcher.changed().await;
     }
 }
@@ -141,21 +153,24 @@ async fn follow_replicas(client: &Client, path: &str, peers: &watch::Sender<BTre
         peers.send_replace(
             announced
                 .values()
-                .filter_map(|data| replicas::address(data))
+                .filter_map(|(data, _)| replicas::address(data))
                 .collect(),
         );
         watcher.changed().await;
     }
 }
 
-/// The wanted children of a folder with what is in them, and a watch that fires when others come or go. `known`
-/// are those that have been read before.
+/// Nodes by name: what is in them, and the session that owns them.
+type Children = BTreeMap<String, (Vec<u8>, i64)>;
+
+/// The wanted children of a folder, and a watch that fires when others come or go. `known` are those that have been
+/// read before.
 async fn children<'a>(
     client: &Client,
     path: &str,
     wanted: fn(&str) -> bool,
-    known: &'a mut BTreeMap<String, Vec<u8>>,
-) -> Result<(&'a BTreeMap<String, Vec<u8>>, zookeeper_client::OneshotWatcher), Error> {
+    known: &'a mut Children,
+) -> Result<(&'a Children, zookeeper_client::OneshotWatcher), Error> {
     let (names, watcher) = loop {
         match client.list_and_watch_children(path).await {
             Err(Error::NoNode) => {
@@ -174,8 +189,8 @@ async fn children<'a>(
             continue;
         }
         match client.get_data(&format!("{path}/{name}")).await {
-            Ok((data, _)) => {
-                known.insert(name, data);
+            Ok((data, stat)) => {
+                known.insert(name, (data, stat.ephemeral_owner));
             }
             // Gone in between: the watch tells.
             Err(Error::NoNode) => {}

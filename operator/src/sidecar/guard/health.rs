@@ -26,6 +26,10 @@ use crate::runtime::http;
 /// Time that the neighbour has to say that it is healthy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Longest time that a connection is open. A question and its answer, or a replica's answer, take a moment; whoever
+/// sends nothing, or half of it, would keep it for ever.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Pause after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -169,7 +173,7 @@ pub async fn serve(
         let served = http
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service.clone());
-        tokio::spawn(served);
+        tokio::spawn(timeout(LONGEST, served));
     }
 }
 

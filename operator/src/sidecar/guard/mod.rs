@@ -11,6 +11,7 @@
 //! A native sidecar: it outlives the main container, so a crash, an OOM kill, a deleted pod and a rollout all
 //! end the same way. It has no token; all it needs is ZooKeeper, or the node's Docker.
 
+mod candidacies;
 mod election_nodes;
 mod health;
 mod neighbour;
@@ -97,6 +98,8 @@ async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result
         },
         read: if master { self::master } else { marathon },
         address,
+        // A Marathon's is a name, which its successor in another pod has too.
+        only_its_address: master,
     };
     let status = Arc::new(Status::default());
     let (nodes, follow) = ElectionNodes::new(options.zookeeper, election);
@@ -114,6 +117,7 @@ async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result
                 status.death();
             }
             if died || master {
+                nodes.died(&known);
                 withdrawal.doom(known, refusal.ended);
             }
         },

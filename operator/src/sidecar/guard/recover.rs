@@ -2,7 +2,7 @@
 //!
 //! No HTTP endpoint of Mesos 0.28.1 does. A recovering replica asks its peers this way, and whoever asks is
 //! answered, without any side effect (src/log/replica.cpp:671, src/messages/log.proto @ 0.28.1;
-//! reference/measured.md, "Asking a master whether its replica votes").
+//! docs/originals.md, "Asking a replica whether it votes").
 
 /// Path at which the answer arrives.
 pub const ANSWER_PATH: &str = "/guard/mesos.internal.log.RecoverResponse";

@@ -1,15 +1,15 @@
 //! Which replicas of the masters' log vote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::recover::{ReplicaStatus, request};
 use crate::runtime::http::{connect, get};
@@ -26,18 +26,36 @@ pub fn address(announcement: &[u8]) -> Option<SocketAddr> {
     super::recover::sender(std::str::from_utf8(announcement).ok()?)
 }
 
-/// Where answers arrive.
+/// Where answers arrive. Only of those who are being asked: anybody can post one.
 #[derive(Default)]
-pub struct Inbox {
-    answers: watch::Sender<BTreeMap<SocketAddr, (Instant, ReplicaStatus)>>,
+pub struct Inbox(Mutex<Vec<Question>>);
+
+struct Question {
+    to: SocketAddr,
+    answer: oneshot::Sender<ReplicaStatus>,
 }
 
 impl Inbox {
     /// Takes an answer.
     pub fn put(&self, from: SocketAddr, status: ReplicaStatus) {
-        self.answers.send_modify(|answers| {
-            answers.insert(from, (Instant::now(), status));
-        });
+        for question in self.questions().extract_if(.., |question| question.to == from) {
+            // Whoever asked may have lost its patience.
+            let _ = question.answer.send(status);
+        }
+    }
+
+    /// The next answer from this replica, which is being asked.
+    fn expect(&self, to: SocketAddr) -> oneshot::Receiver<ReplicaStatus> {
+        let (answer, answered) = oneshot::channel();
+        let mut questions = self.questions();
+        questions.retain(|question| !question.answer.is_closed());
+        questions.push(Question { to, answer });
+        answered
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Vec<Question>> {
+        // Nothing is half done when a holder panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +105,7 @@ impl Replicas {
     }
 
     /// Asks all of them, and the masters among them how many they need. An election that begins while too few
-    /// replicas are connected is stuck until it times out after a minute (reference/measured.md, "Scaling").
+    /// replicas are connected is stuck until it times out after a minute (docs/originals.md, "Scaling").
     pub async fn votes(&self) -> Votes {
         let announced = self.announced.borrow().clone();
         let asked = announced.iter().map(|address| async {
@@ -107,14 +125,12 @@ impl Replicas {
     }
 
     async fn status(&self, of: SocketAddr) -> Option<ReplicaStatus> {
-        let mut answers = self.inbox.answers.subscribe();
-        let asked = Instant::now();
+        let answer = self.inbox.expect(of);
         let answered = async {
             let mut connection = connect(of).await.ok()?;
             let question = request(&of.to_string(), &self.own.to_string());
             connection.write_all(question.as_bytes()).await.ok()?;
-            let answers = answers.wait_for(|all| all.get(&of).is_some_and(|(at, _)| *at >= asked));
-            answers.await.ok()?.get(&of).map(|(_, status)| *status)
+            answer.await.ok()
         };
         timeout(PATIENCE, answered).await.ok()?
     }
@@ -133,4 +149,33 @@ async fn quorum(of: SocketAddr) -> Option<usize> {
     let body = timeout(PATIENCE, get(of, "/flags")).await.ok()?.ok()?;
     let answer: Answer = serde_json::from_slice(&body).ok()?;
     answer.flags.quorum.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_those_who_are_asked_are_heard() {
+        let inbox = Inbox::default();
+        let [asked, stranger] = ["10.0.0.1:5050", "10.0.0.2:5050"].map(|address| address.parse().unwrap());
+        let answers = [inbox.expect(asked), inbox.expect(asked)];
+        inbox.put(stranger, ReplicaStatus::Empty);
+        inbox.put(asked, ReplicaStatus::Recovering);
+        inbox.put(asked, ReplicaStatus::Empty);
+        for answer in answers {
+            assert_eq!(answer.await, Ok(ReplicaStatus::Recovering));
+        }
+        assert_eq!(inbox.questions().len(), 0);
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_forgotten() {
+        let inbox = Inbox::default();
+        let asked = "10.0.0.1:5050".parse().unwrap();
+        for _ in 0..3 {
+            drop(inbox.expect(asked));
+        }
+        assert_eq!(inbox.questions().len(), 1);
+    }
 }

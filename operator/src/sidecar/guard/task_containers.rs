@@ -1,6 +1,6 @@
 //! The containers of a slave's tasks: Mesos 0.28.1 leaves them running, with their ports, when the slave's own
 //! container ends. Their executors are gone with it, so nobody will ever look after them again
-//! (reference/measured.md, "Ghosts").
+//! (docs/originals.md, "Slaves").
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
