@@ -12,7 +12,7 @@ use mesoscloud_operator::runtime::http::get;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use waiting::{eventually, free_port};
 
 /// No step takes longer.
@@ -26,27 +26,27 @@ const KUBECONFIG: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-cont
 struct Supervised {
     process: Child,
     port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn start(kubeconfig: &str) -> Supervised {
     let dir = TempDir::new().unwrap();
-    let config = dir.path().join("kubeconfig");
-    std::fs::write(&config, kubeconfig).unwrap();
+    std::fs::write(dir.path().join("kubeconfig"), kubeconfig).unwrap();
+    start_in(dir)
+}
+
+/// Starts one with the kubeconfig that is in this folder.
+fn start_in(dir: TempDir) -> Supervised {
     let port = free_port();
     let process = Command::new(env!("CARGO_BIN_EXE_mesoscloud-operator"))
         .args(["proxy-agent", "--namespace", "none", "--config-map", "none"])
         .args(["--listen", &format!("127.0.0.1:{port}"), "--run-dir"])
         .arg(dir.path())
-        .env("KUBECONFIG", &config)
+        .env("KUBECONFIG", dir.path().join("kubeconfig"))
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    Supervised {
-        process,
-        port,
-        _dir: dir,
-    }
+    Supervised { process, port, dir }
 }
 
 fn pid(id: u32) -> Pid {
@@ -54,13 +54,17 @@ fn pid(id: u32) -> Pid {
 }
 
 impl Supervised {
+    /// The agent itself, whether it answers or not.
+    fn child(&self) -> Option<Pid> {
+        let parent = self.process.id()?;
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+        Some(pid(children.split_whitespace().next()?.parse().ok()?))
+    }
+
     /// The agent itself, once it answers and is not `old`.
     async fn agent(&self, old: Option<Pid>) -> Pid {
-        let parent = self.process.id().unwrap();
-        let children = format!("/proc/{parent}/task/{parent}/children");
         eventually("an agent answers", PATIENCE, async || {
-            let children = std::fs::read_to_string(&children).ok()?;
-            let agent = pid(children.split_whitespace().next()?.parse().ok()?);
+            let agent = self.child()?;
             (Some(agent) != old && self.answers().await).then_some(agent)
         })
         .await
@@ -106,6 +110,27 @@ async fn an_agent_is_kept_running_until_it_is_asked_to_end_or_fails() {
     assert!(!supervised.answers().await);
     let gone = rustix::process::test_kill_process(third);
     assert!(gone.is_err(), "{third:?} was left behind");
+
+    // Its kubeconfig is a pipe, so it cannot answer before something is written there.
+    let dir = TempDir::new().unwrap();
+    let pipe = dir.path().join("kubeconfig");
+    let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
+    assert!(made.success());
+    let mut slow = start_in(dir);
+    let first = eventually("it is started", PATIENCE, async || slow.child()).await;
+    sleep(Duration::from_secs(5)).await;
+    std::fs::write(slow.dir.path().join("kubeconfig"), KUBECONFIG).unwrap();
+    assert_eq!(
+        slow.agent(None).await,
+        first,
+        "one that starts slowly is let start"
+    );
+
+    kill_process(first, Signal::STOP).unwrap();
+    kill_process(pid(slow.process.id().unwrap()), Signal::TERM).unwrap();
+    assert!(slow.ended().await, "one that stands still is ended too");
+    let gone = rustix::process::test_kill_process(first);
+    assert!(gone.is_err(), "{first:?} was left behind");
 
     let mut failing = start("not a kubeconfig");
     assert!(

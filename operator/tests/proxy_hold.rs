@@ -80,6 +80,27 @@ async fn what_may_not_be_sent_twice_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_lives_is_back_as_soon_as_anything_asks_for_it() {
+    const ROUNDS: usize = 12;
+    let lab = Lab::start(Kind::Mesos, 3).await;
+    let switched = "mesoscloud_proxy_applied_seconds_count{cause=\"Leader\"} ";
+    let told = lab.metric(switched);
+    for _ in 0..ROUNDS {
+        // As one connection that failed does.
+        lab.command("set server mesos/master-0 health down")
+            .await
+            .unwrap();
+        request(lab.port, "POST", "/once").await.unwrap();
+        lab.until("the leader is back", async |lab| lab.is_up("master-0").await)
+            .await;
+    }
+    // HAProxy's own check is faster now and then, and the agent looks by itself once a second.
+    let told = lab.metric(switched) - told;
+    println!("told by the agent: {told} of {ROUNDS}");
+    assert!(told > ROUNDS * 2 / 3, "told by the agent: {told} of {ROUNDS}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_so_many_wait_and_all_of_them_are_served() {
     const TOO_MANY: usize = 50;
     let lab = headless(30_000).await;

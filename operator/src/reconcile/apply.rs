@@ -124,21 +124,19 @@ pub async fn apply(
     )
     .await?;
 
-    orphans(
-        ctx,
-        cloud,
-        &stores.disruption_budgets,
-        &resources.disruption_budgets,
-    )
-    .await?;
-    orphans(ctx, cloud, &stores.daemon_sets, &resources.daemon_sets).await?;
-    orphans(ctx, cloud, &stores.deployments, &resources.deployments).await?;
-    orphans(ctx, cloud, &stores.stateful_sets, &resources.stateful_sets).await?;
-    orphans(ctx, cloud, &stores.services, &resources.services).await?;
-    orphans(ctx, cloud, &stores.config_maps, &resources.config_maps).await?;
-    orphans(ctx, cloud, &stores.role_bindings, &resources.role_bindings).await?;
-    orphans(ctx, cloud, &stores.roles, &resources.roles).await?;
-    orphans(ctx, cloud, &stores.service_accounts, &resources.service_accounts).await?;
+    let budgets = names(&resources.disruption_budgets);
+    orphans(ctx, cloud, &stores.disruption_budgets, budgets).await?;
+    orphans(ctx, cloud, &stores.daemon_sets, names(&resources.daemon_sets)).await?;
+    orphans(ctx, cloud, &stores.deployments, names(&resources.deployments)).await?;
+    orphans(ctx, cloud, &stores.stateful_sets, names(&resources.stateful_sets)).await?;
+    orphans(ctx, cloud, &stores.services, names(&resources.services)).await?;
+    let mut config_maps = names(&resources.config_maps);
+    config_maps.extend(resources.kept_config_maps.iter().cloned());
+    orphans(ctx, cloud, &stores.config_maps, config_maps).await?;
+    orphans(ctx, cloud, &stores.role_bindings, names(&resources.role_bindings)).await?;
+    orphans(ctx, cloud, &stores.roles, names(&resources.roles)).await?;
+    let accounts = names(&resources.service_accounts);
+    orphans(ctx, cloud, &stores.service_accounts, accounts).await?;
     Ok(resources)
 }
 
@@ -337,14 +335,17 @@ async fn released(ctx: &Context, cloud: &ValidatedCloud, service: &str, address:
     }
 }
 
-/// Deletes the cloud's objects of a kind that are not among `kept`.
+fn names<K: Applicable>(objects: &[K]) -> BTreeSet<String> {
+    objects.iter().map(kube::ResourceExt::name_any).collect()
+}
+
+/// Deletes the cloud's objects of a kind whose names are not among `kept`.
 async fn orphans<K: Applicable>(
     ctx: &Context,
     cloud: &ValidatedCloud,
     store: &Store<K>,
-    kept: &[K],
+    kept: BTreeSet<String>,
 ) -> Result<(), Error> {
-    let kept: BTreeSet<_> = kept.iter().map(kube::ResourceExt::name_any).collect();
     let left: Vec<Arc<K>> = of_cloud(store, &cloud.id)
         .into_iter()
         .filter(|object| !kept.contains(&object.name_any()) && belongs(object.as_ref(), cloud))

@@ -72,6 +72,8 @@ pub struct Resources<S = Prepared> {
     pub role_bindings: Vec<RoleBinding>,
     /// Configuration of ZooKeeper and the proxies.
     pub config_maps: Vec<ConfigMap>,
+    /// Names of ConfigMaps that cannot be built for now: those that are there stay as they are.
+    pub kept_config_maps: Vec<String>,
     /// Addresses of members and proxies.
     pub services: Vec<Service>,
     /// ZooKeeper, masters, Marathon.
@@ -93,6 +95,7 @@ impl<S> Resources<S> {
             roles,
             role_bindings,
             config_maps,
+            kept_config_maps,
             services,
             stateful_sets,
             deployments,
@@ -105,6 +108,7 @@ impl<S> Resources<S> {
             roles,
             role_bindings,
             config_maps,
+            kept_config_maps,
             services,
             stateful_sets,
             deployments,
@@ -122,6 +126,7 @@ pub fn build(inputs: &Inputs<'_>) -> Resources {
         roles: Vec::new(),
         role_bindings: Vec::new(),
         config_maps: Vec::new(),
+        kept_config_maps: Vec::new(),
         services: Vec::new(),
         stateful_sets: Vec::new(),
         deployments: Vec::new(),

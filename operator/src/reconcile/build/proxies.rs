@@ -3,9 +3,9 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection, DownwardAPIVolumeFile,
-    EmptyDirVolumeSource, KeyToPath, ObjectFieldSelector, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-    Service, ServiceAccount, ServiceAccountTokenProjection, ServicePort, ServiceSpec, Volume,
-    VolumeProjection,
+    EmptyDirVolumeSource, ExecAction, KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSpec,
+    PodTemplateSpec, ProjectedVolumeSource, Service, ServiceAccount, ServiceAccountTokenProjection,
+    ServicePort, ServiceSpec, Volume, VolumeProjection,
 };
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -25,7 +25,10 @@ const START: probe::Pace = probe::Pace {
     timeout: 2,
     failures: 600,
 };
-/// How long HAProxy may go on with the connections it has when its pod is deleted, in seconds.
+/// How long HAProxy goes on as before when its pod is deleted, in seconds. Every node's kube-proxy sends it clients until
+/// it has heard of the deletion, and HAProxy closes its port as soon as it is asked to end: they would be refused.
+const PRE_STOP_SECONDS: i64 = 2;
+/// How long it may then go on with the connections it has, in seconds.
 const GRACE_SECONDS: i64 = 30;
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -76,7 +79,10 @@ impl Proxy {
         });
         resources.roles.push(self.role(inputs));
         resources.role_bindings.push(self.role_binding(inputs));
-        resources.config_maps.extend(self.config_map(inputs));
+        match self.config_map(inputs) {
+            Some(config_map) => resources.config_maps.push(config_map),
+            None => resources.kept_config_maps.push(self.name(inputs)),
+        }
         resources.services.push(self.service(inputs));
         resources.deployments.push(self.deployment(inputs));
     }
@@ -201,6 +207,15 @@ impl Proxy {
             // Not at the port it serves: behind that of ZooKeeper each question would be a client.
             readiness_probe: Some(probe::http("/", ADMIN_PORT, probe::PROMPT)),
             liveness_probe: Some(probe::http("/", ADMIN_PORT, probe::PATIENT)),
+            lifecycle: Some(Lifecycle {
+                pre_stop: Some(LifecycleHandler {
+                    exec: Some(ExecAction {
+                        command: Some(vec!["sleep".to_owned(), PRE_STOP_SECONDS.to_string()]),
+                    }),
+                    ..LifecycleHandler::default()
+                }),
+                ..Lifecycle::default()
+            }),
             ..pod::main_container(
                 self.component,
                 &spec.image,
@@ -216,7 +231,7 @@ impl Proxy {
             None,
             PodSpec {
                 service_account_name: Some(self.name(inputs)),
-                termination_grace_period_seconds: Some(GRACE_SECONDS),
+                termination_grace_period_seconds: Some(PRE_STOP_SECONDS + GRACE_SECONDS),
                 security_context: Some(pod::restricted_pod()),
                 init_containers: Some(vec![self.agent(inputs, image, port("agent", AGENT_PORT))]),
                 containers: vec![haproxy],
@@ -248,8 +263,8 @@ impl Proxy {
         }
     }
 
-    /// The proxy's configuration, as soon as every member has an address: an incomplete one is worse than
-    /// none, because HAProxy would be reloaded for each member that is added.
+    /// The proxy's configuration; `None` while a member has no address yet, and then the one that is there stays. An
+    /// incomplete one is worse, because HAProxy would be reloaded for each member that is added.
     fn config_map(&self, inputs: &Inputs<'_>) -> Option<ConfigMap> {
         let (component, replicas, leader) = match self.kind {
             Kind::Mesos => (

@@ -67,7 +67,7 @@ enum Event {
     Changed,
     /// Time to ask the leader.
     Nudge,
-    /// Somebody waits for a leader, and nobody did before.
+    /// A request has found no leader.
     Held,
     /// Time to look.
     Check,
@@ -104,10 +104,10 @@ impl Agent {
         loop {
             let pressing = awaiting.is_some() || due || self.hold.is_held();
             let event = tokio::select! {
-                // The death of a leader first.
+                // The end of a leader first. What an election has cut short comes after it.
                 biased;
-                Some(pulse) = pulses.recv() => Event::Pulse(pulse),
                 Ok(()) = elected.changed() => Event::Elected,
+                Some(pulse) = pulses.recv() => Event::Pulse(pulse),
                 Ok(()) = desired.changed() => Event::Changed,
                 _ = checks.tick() => Event::Check,
                 _ = nudges.tick(), if pressing => Event::Nudge,
@@ -137,7 +137,17 @@ impl Agent {
             let leader = self.leader(&want, name, awaiting.unwrap_or(arrived));
             let outcome = match event {
                 Event::Pulse(Pulse::Ended(server)) => leader.ended(&server).await.map_err(Error::from),
-                Event::Pulse(Pulse::Began(server)) => leader.ask(&server).await.map_err(Error::from),
+                Event::Pulse(Pulse::Began(server)) => tokio::select! {
+                    biased;
+                    // Whoever led leads no longer, and this one may take its time.
+                    Ok(()) = elected.changed() => {
+                        elected.mark_changed();
+                        // It is asked after that. The other end is in this function.
+                        let _ = sender.send(Pulse::Began(server));
+                        Ok(())
+                    }
+                    done = leader.ask(&server) => done.map_err(Error::from),
+                },
                 Event::Elected if known == Elected::Unknown => Ok(()),
                 Event::Elected => leader.elected().await.map_err(Error::from),
                 Event::Nudge if awaiting.is_some() || due => tokio::select! {
@@ -157,7 +167,9 @@ impl Agent {
                 },
                 Event::Held => {
                     // HAProxy has lost the leader, for a connection that failed perhaps.
-                    awaiting = name.filter(|_| self.hold.is_held()).map(|_| arrived);
+                    awaiting = name.map(|_| arrived);
+                    // The next ones are heard after that, so a flood of them is as frequent as nudges are.
+                    due = true;
                     Ok(())
                 }
                 Event::Nudge => leader.look().await.map(drop).map_err(Error::from),

@@ -57,7 +57,7 @@ impl Hold {
         self.places.available_permits() < HOLD_LIMIT
     }
 
-    /// Returns when another request has begun to wait.
+    /// Returns when another request has come, also one that does not wait. Several at once are one.
     pub async fn arrival(&self) {
         self.arrivals.notified().await;
     }
@@ -83,10 +83,16 @@ impl Hold {
         axum::serve(listener, router).await
     }
 
+    /// It came because HAProxy has no leader, which is worth a look as well.
+    fn refuse(&self) -> Outcome {
+        self.arrivals.notify_one();
+        Outcome::Refused
+    }
+
     async fn hold(&self) -> Outcome {
         let arrived = Instant::now();
         let Ok(_place) = self.places.try_acquire() else {
-            return Outcome::Refused;
+            return self.refuse();
         };
         let _held = self.status.held();
         let before = HOLD_LIMIT - self.places.available_permits();
@@ -109,7 +115,7 @@ async fn answer(State(hold): State<Arc<Hold>>, method: Method) -> Response {
     let outcome = if may_be_sent_twice {
         hold.hold().await
     } else {
-        Outcome::Refused
+        hold.refuse()
     };
     hold.status.was_held(outcome);
     let status = match outcome {

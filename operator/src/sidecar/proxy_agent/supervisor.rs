@@ -22,7 +22,12 @@ use crate::runtime::shutdown;
 const ASK: Duration = Duration::from_secs(1);
 /// Questions in a row that are not answered by one that stands still.
 const ASLEEP: u32 = 3;
-/// Pause before it is started once more.
+/// How long it may take to its first answer. A node with little time for it needs some, and one that was killed would
+/// begin anew.
+const START: Duration = Duration::from_secs(15);
+/// How long it may take to end when it is asked to: one that stands still does not hear that.
+const END: Duration = Duration::from_secs(3);
+/// Pause before it is started once more, and between two questions until it has answered one.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs this program once more as the agent, which serves `/livez` at `health`, until it is asked to end. One that
@@ -67,18 +72,30 @@ async fn end(mut child: Child) -> io::Result<()> {
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
         kill_process(pid, Signal::TERM)?;
     }
-    child.wait().await.map(drop)
+    match timeout(END, child.wait()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_) => child.kill().await,
+    }
 }
 
-/// Completes when a process at this address does not answer any more.
+/// Completes when a process at this address does not answer any more, or has never done so.
 async fn falls_asleep(health: SocketAddr) {
+    let started = async {
+        while !answers(health).await {
+            sleep(PAUSE).await;
+        }
+    };
+    if timeout(START, started).await.is_err() {
+        return;
+    }
     let mut pace = interval(ASK);
     let mut missing = 0;
     while missing < ASLEEP {
         pace.tick().await;
-        match timeout(ASK, get(health, "/livez")).await {
-            Ok(Ok(_)) => missing = 0,
-            _ => missing += 1,
-        }
+        missing = if answers(health).await { 0 } else { missing + 1 };
     }
+}
+
+async fn answers(health: SocketAddr) -> bool {
+    matches!(timeout(ASK, get(health, "/livez")).await, Ok(Ok(_)))
 }

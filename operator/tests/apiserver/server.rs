@@ -1,5 +1,4 @@
 //! A real API server, without kubelets, for tests of what the operator writes.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -82,8 +81,6 @@ impl Drop for ApiServer {
 /// A running operator; it ends with it.
 pub struct Operator {
     _stop: oneshot::Sender<()>,
-    /// What it counts.
-    pub metrics: Arc<Metrics>,
 }
 
 impl Operator {
@@ -91,7 +88,6 @@ impl Operator {
     pub async fn start(client: Client) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel::<()>();
-        let metrics = Arc::new(Metrics::default());
         let settings = Settings {
             operator_image: "mesoscloud-operator:test".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
@@ -101,12 +97,12 @@ impl Operator {
         tokio::spawn(controller::run(
             client,
             settings,
-            metrics.clone(),
+            Arc::new(Metrics::default()),
             move || ready.send(()).unwrap_or(()),
             stopped,
         ));
         tokio::time::timeout(PATIENCE, is_ready).await.unwrap().unwrap();
-        Self { _stop: stop, metrics }
+        Self { _stop: stop }
     }
 }
 
