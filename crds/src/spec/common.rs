@@ -85,7 +85,8 @@ pub struct Storage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub storage_class_name: Option<String>,
-    /// What becomes of the volumes when the cloud is deleted or made smaller.
+    /// What becomes of the volumes when the cloud is deleted or made smaller. One that a removed member left is deleted
+    /// in any case when another takes its place.
     #[serde(default)]
     pub reclaim: Reclaim,
 }

@@ -240,7 +240,10 @@ fn component(progress: &Progress, refusals: &[Refusal]) -> Draft {
             type_,
             false,
             reason::COMPONENTS_NOT_READY,
-            format!("{component}: no node is selected to run it"),
+            match under_way {
+                None => format!("{component}: no node is selected to run it"),
+                Some(what) => format!("{component}: no node is selected to run it; {what}"),
+            },
         ),
         (None, Some(desired)) => draft(
             type_,

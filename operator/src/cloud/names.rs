@@ -20,9 +20,11 @@ pub const CONFIG_HASH_ANNOTATION: &str = "mesoscloud.io/config-hash";
 pub const APPLIED_HASH_ANNOTATION: &str = "mesoscloud.io/applied-hash";
 /// Annotation of a StatefulSet: how many members the operator gave it. `spec.replicas` may be somebody else's.
 pub const MEMBERS_ANNOTATION: &str = "mesoscloud.io/members";
-
 /// Annotation of a StatefulSet and of its pods: how many members they count on (their quorum, or their list).
 pub const SIZED_FOR_ANNOTATION: &str = "mesoscloud.io/sized-for";
+
+/// Annotation of the claim of a member that was taken away: its disk is no longer one of the set's.
+pub const LEFT_OVER_ANNOTATION: &str = "mesoscloud.io/left-over";
 
 /// Client port of a ZooKeeper member.
 pub const ZOOKEEPER_PORT: i32 = 2181;

@@ -12,7 +12,7 @@ pub fn quorum(members: i32) -> i32 {
 ///
 /// A replica that lost its disk learns from a quorum that votes; a new log begins only when all are empty
 /// (Mesos 0.28.1, src/log/recover.cpp:211-290). Between the two there is no way out, though one of them may lead and
-/// answer as if nothing were wrong (reference/measured.md).
+/// answer as if nothing were wrong (docs/originals.md).
 pub fn is_log_lost(votes: &[Option<bool>], quorum: i32) -> bool {
     let voting = votes.iter().filter(|votes| **votes == Some(true)).count();
     votes.iter().all(Option::is_some) && voting > 0 && i32::try_from(voting).is_ok_and(|n| n < quorum)

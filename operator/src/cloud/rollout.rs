@@ -16,6 +16,10 @@ pub struct Member {
     pub started: bool,
     /// Whether Kubernetes puts off its restart although it had served for a while.
     pub put_off: bool,
+    /// Whether it does not serve because its program ends again and again soon after its start.
+    pub failing: bool,
+    /// Whether it has not served for so long that it will hardly do so by itself.
+    pub given_up: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
     /// Members it counts on, as far as its pod tells.
@@ -23,9 +27,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// Whether it takes no part in anything, and would in a new pod.
-    pub fn is_idle(&self) -> bool {
-        !self.terminating && (self.put_off || !self.updated && !self.started)
+    /// Whether its program does not start, or not for long.
+    pub fn fails(&self) -> bool {
+        !self.ready && !self.terminating && (self.failing || !self.started)
     }
 }
 
@@ -40,23 +44,34 @@ pub enum Step {
     Wait(String),
 }
 
+/// The members that take no part in anything, and may in a new pod: those can be replaced all at once.
+///
+/// - Members that never started: nobody depends on them, and one alone could never become ready where a quorum is
+///   needed.
+/// - Those whose restart is put off though they had served: a master that loses its leadership ends itself
+///   (Mesos 0.28.1, src/master/master.cpp), which is no fault to be slowed down for; in a new pod it starts at once.
+/// - Those whose program keeps ending, and, when nobody has served for long, all. But not when the spec that they
+///   would get has failed where it was tried: they may recover with theirs.
+pub fn idle(members: &[Member]) -> Vec<&Member> {
+    let spec_fails = members.iter().any(|m| m.updated && m.fails());
+    let nobody_serves = members.iter().all(|m| !m.ready && m.given_up);
+    let is_idle = |m: &&Member| {
+        let broken = !m.started || !spec_fails && (m.failing || nobody_serves);
+        !m.terminating && (m.put_off || !m.updated && broken)
+    };
+    members.iter().filter(is_idle).collect()
+}
+
 /// The next step for the `replicas` members of one component.
 ///
-/// - Members that never started are replaced at once, all of them: nobody depends on them, and one alone
-///   could never become ready where a quorum is needed.
-/// - So are those whose restart is put off though they had served: a master that loses its leadership ends itself
-///   (Mesos 0.28.1, src/master/master.cpp), which is no fault to be slowed down for; in a new pod it starts at once.
+/// - Members that are [`idle`] are replaced at once.
 /// - Else one at a time, and only while every other member serves: the highest ordinal first, the leader last,
 ///   so that a rollout costs one failover.
 pub fn next_step(members: &[Member], replicas: i32, leader: Option<&str>) -> Step {
     let outdated = || members.iter().filter(|m| !m.updated);
-    let idle: Vec<_> = members
-        .iter()
-        .filter(|m| m.is_idle())
-        .map(|m| m.pod.clone())
-        .collect();
+    let idle = idle(members);
     if !idle.is_empty() {
-        return Step::Replace(idle);
+        return Step::Replace(idle.into_iter().map(|m| m.pod.clone()).collect());
     }
     if outdated().next().is_none() {
         return Step::Done;
@@ -67,20 +82,31 @@ pub fn next_step(members: &[Member], replicas: i32, leader: Option<&str>) -> Ste
     if i32::try_from(members.len()).is_ok_and(|present| present < replicas) {
         return Step::Wait(format!("{} of {replicas} members exist", members.len()));
     }
+    let leader_last = |m: &&Member| (Some(m.pod.as_str()) != leader, ordinal(&m.pod));
+    let broken = || outdated().filter(|m| !m.ready);
     if let Some(absent) = members.iter().find(|m| m.updated && !m.ready) {
-        return Step::Wait(format!("{} does not serve yet", absent.pod));
+        // It may lack a quorum that only the change brings back, to members that are as hopeless.
+        let waits = members
+            .iter()
+            .all(|m| !m.updated || m.ready || m.given_up && !m.fails());
+        return match broken().filter(|m| waits && m.given_up).max_by_key(leader_last) {
+            Some(one) => Step::Replace(vec![one.pod.clone()]),
+            None => Step::Wait(format!("{} does not serve yet", absent.pod)),
+        };
     }
-    // An outdated member that does not serve is already missing from the quorum: it goes first, whoever it is.
-    let broken: Vec<_> = outdated().filter(|m| !m.ready).collect();
-    match broken.as_slice() {
-        [] => {}
-        [one] => return Step::Replace(vec![one.pod.clone()]),
-        [one, ..] => return Step::Wait(format!("{} and others do not serve", one.pod)),
+    // An outdated member that does not serve is already missing from the quorum: it goes first, whoever it is. Where
+    // several do not, they may only blink.
+    let hopeless = broken().filter(|m| broken().count() == 1 || m.given_up);
+    if let Some(one) = hopeless.max_by_key(leader_last) {
+        return Step::Replace(vec![one.pod.clone()]);
+    }
+    if let Some(one) = broken().next() {
+        return Step::Wait(format!("{} and others do not serve", one.pod));
     }
     if leader.is_none() && replicas > 1 {
         return Step::Wait("nobody leads".to_owned());
     }
-    let next = outdated().max_by_key(|m| (Some(m.pod.as_str()) != leader, ordinal(&m.pod)));
+    let next = outdated().max_by_key(leader_last);
     next.map_or(Step::Done, |m| Step::Replace(vec![m.pod.clone()]))
 }
 
@@ -89,16 +115,19 @@ mod tests {
     use super::*;
 
     /// One letter per member: `o` outdated, `u` updated, both serving; capital letters do not serve;
-    /// `x` outdated and never started; `t` terminating; `p` updated and put off.
+    /// `x` outdated and never started, `X` updated; `f` outdated and failing, `F` updated; `g` outdated and given up,
+    /// `G` updated, each alive; `t` terminating; `p` updated and put off.
     fn members(text: &str) -> Vec<Member> {
         text.chars()
             .enumerate()
             .map(|(n, c)| Member {
                 pod: format!("c-master-{n}"),
-                updated: c.eq_ignore_ascii_case(&'u') || c == 'p',
-                ready: c.is_ascii_lowercase() && !"xtp".contains(c),
-                started: c != 'x',
+                updated: "uUXFGp".contains(c),
+                ready: "ou".contains(c),
+                started: !c.eq_ignore_ascii_case(&'x'),
                 put_off: c == 'p',
+                failing: c.eq_ignore_ascii_case(&'f'),
+                given_up: c.eq_ignore_ascii_case(&'g'),
                 terminating: c == 't',
                 sized_for: None,
             })
@@ -127,6 +156,24 @@ mod tests {
             ("UUx", None, replace(&[2])),
             ("uup", Some(0), replace(&[2])),
             ("pup", None, replace(&[0, 2])),
+            // A corrected spec comes to all who keep failing, whatever the others are like ...
+            ("fff", None, replace(&[0, 1, 2])),
+            ("fuf", Some(1), replace(&[0, 2])),
+            ("ffU", None, replace(&[0, 1])),
+            ("OfO", None, replace(&[1])),
+            // ... but one that fails itself comes to nobody else.
+            ("fuF", Some(1), wait("c-master-2 does not serve yet")),
+            ("foX", Some(1), wait("c-master-2 does not serve yet")),
+            // Nobody serves, for long: there is nothing to lose.
+            ("ggg", None, replace(&[0, 1, 2])),
+            ("ggG", None, replace(&[0, 1])),
+            ("ggU", None, wait("c-master-2 does not serve yet")),
+            ("ggF", None, wait("c-master-2 does not serve yet")),
+            // Several that do not serve for long, beside one that does: one after another.
+            ("ggo", Some(2), replace(&[1])),
+            ("ogG", Some(0), replace(&[1])),
+            ("ogU", Some(0), wait("c-master-2 does not serve yet")),
+            ("gOo", Some(2), replace(&[0])),
         ];
         for (text, leader, expected) in table {
             let leader = leader.map(|n| format!("c-master-{n}"));

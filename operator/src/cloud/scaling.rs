@@ -4,6 +4,7 @@
 //! changed back half way, ends well. The steps themselves are taken by rollouts ([`super::rollout`]), one member
 //! at a time.
 
+use super::component::Component;
 use super::names::ordinal;
 use super::quorum::quorum;
 use super::rollout::Member;
@@ -25,6 +26,20 @@ impl Size {
             sized_for: members,
         }
     }
+}
+
+/// What a set of `wanted` members begins with that finds `disks` of members with these ordinals, from a former life of
+/// the cloud: with all of them, from where it goes to what is wanted step by step. With fewer, or beside new members
+/// whose disks are empty, a quorum could be one of members that have missed what was written last.
+///
+/// Masters count on an odd number: four of them, which are some on the way to five or back, are a part of these.
+pub fn beginning(component: Component, disks: &[i32], wanted: i32) -> Size {
+    let members = disks.iter().max().map_or(wanted, |last| last + 1);
+    let sized_for = match component {
+        Component::Master => members | 1,
+        _ => members,
+    };
+    Size { members, sized_for }
 }
 
 /// What is seen of a member set.
@@ -91,6 +106,18 @@ impl Seen<'_> {
         i32::try_from((0..below).filter(serves).count()).unwrap_or_default()
     }
 
+    /// Which of the first `members` is absent because it is being replaced, and will be back.
+    fn being_replaced(&self, members: i32) -> Option<String> {
+        if self.members.iter().all(|m| m.updated && !m.terminating) {
+            return None;
+        }
+        let back_soon = |m: &Member| m.terminating || m.started && !m.ready;
+        (0..members).find_map(|n| match self.member(n) {
+            Some(member) => back_soon(member).then(|| format!("{} is being replaced", member.pod)),
+            None => Some(format!("member {n} is being replaced")),
+        })
+    }
+
     fn leads(&self, ordinal_: i32) -> bool {
         self.leader.and_then(ordinal) == Some(ordinal_)
     }
@@ -122,31 +149,42 @@ impl Seen<'_> {
 /// Whether the masters are to elect nobody now: while they get the larger quorum, which the others do not have
 /// without the one that restarts. `stands_in`: the one that leads is gone, and nobody else has been elected.
 ///
-/// When all of them vote, any of them may be elected, whether they know the larger quorum or not.
+/// As soon as those that are left are a quorum by what they themselves run, any of them may be elected, also while the
+/// change is held up.
 pub fn keeps_election_closed(seen: &Seen<'_>, stands_in: bool) -> bool {
     let Size { members, sized_for } = seen.size;
-    let all = |holds: fn(&Member) -> bool| (0..members).all(|n| seen.member(n).is_some_and(holds));
-    let ready = all(|m| m.ready && !m.terminating);
-    sized_for > members && !(ready && (stands_in || all(|m| m.updated)))
+    let present = || (0..members).filter_map(|n| seen.member(n));
+    let serving = || present().filter(|m| m.ready && !m.terminating);
+    let whole =
+        serving().filter(|m| m.updated).count() == present().count() && seen.serving(members) == members;
+    let largest = serving().map(|m| m.sized_for.unwrap_or(sized_for)).max();
+    let suffice = seen.serving(members) >= quorum(largest.unwrap_or(sized_for));
+    sized_for > members && !whole && !(stands_in && suffice)
 }
 
 /// The next step of the masters to `wanted` members, an odd number like the present one.
 ///
 /// Growing, the larger quorum comes first and the new members after it; shrinking, the members go first and the
 /// smaller quorum comes after it. Two members at a time, for the quorum of the next odd number is all that the
-/// present members can be (Mesos 0.28.1, docs/operational-guide.md; order measured in reference/measured.md).
+/// present members can be (Mesos 0.28.1, docs/operational-guide.md; measured in docs/originals.md).
 pub fn masters(seen: &Seen<'_>, wanted: i32) -> Step {
     let Size { members, sized_for } = seen.size;
     let shrink = |to: i32| {
         let victim = seen.member(members - 1);
-        let needed = quorum(sized_for);
-        // One that does not serve is missing already: its going costs nothing.
+        // What the others run counts, which may be a larger quorum still.
+        let run = seen.members.iter().filter_map(|m| m.sized_for);
+        let needed = quorum(run.fold(sized_for, i32::max));
+        // One that does not serve is missing already.
         let costs = victim.is_some_and(|m| m.ready && !m.terminating);
         let others = seen.serving(members - 1);
         if let Some(pod) = seen.leaving() {
             return Step::Wait(format!("{} is still going", pod.pod));
         }
-        if costs && others < needed {
+        if let Some(why) = seen.being_replaced(members - 1).filter(|_| costs) {
+            return Step::Wait(why);
+        }
+        // Also of one that does not serve: for the others it may be the one that is missing.
+        if others < needed {
             return Step::Wait(format!(
                 "without member {} only {others} would serve, and the quorum is {needed}",
                 members - 1
@@ -188,21 +226,20 @@ pub fn masters(seen: &Seen<'_>, wanted: i32) -> Step {
 ///
 /// A new member comes with a list that has it, then the others get that list. The last member is first taken off
 /// the others' lists, then it goes; a leader that is on nobody's list would be followed by nobody, so it hands
-/// over before (ZooKeeper 3.4, no dynamic reconfiguration; reference/domain.md, 5.2).
+/// over before (ZooKeeper 3.4, no dynamic reconfiguration; docs/originals.md, "Scaling").
 pub fn zookeeper(seen: &Seen<'_>, wanted: i32) -> Step {
     let Size { members, sized_for } = seen.size;
     if let Some(pod) = seen.leaving() {
         return Step::Wait(format!("{} is still going", pod.pod));
     }
     if sized_for < members {
-        // The last one is on nobody's list any more, or will not be: there is no way back but over its going.
-        let last_leads = seen.leads(members - 1);
+        // The last one is on nobody's list any more, or will not be.
         return match seen.unsettled(sized_for) {
-            Some(why) if !last_leads => Step::Wait(why),
-            _ if seen.serving(sized_for) < quorum(sized_for) => {
-                Step::Wait(format!("of the {sized_for} that stay too few serve"))
-            }
-            _ => Step::Resize(Size::settled(sized_for)),
+            None => Step::Resize(Size::settled(sized_for)),
+            // Whoever still has the longer list needs more than those that stay: it goes back on all lists, to hand
+            // over first.
+            Some(_) if seen.leads(members - 1) => Step::Resize(Size::settled(members)),
+            Some(why) => Step::Wait(why),
         };
     }
     if wanted == members {
@@ -222,11 +259,14 @@ pub fn zookeeper(seen: &Seen<'_>, wanted: i32) -> Step {
             quorum(members)
         ));
     }
-    if seen.leads(last) {
-        return match (seen.unsettled(members), seen.member(last)) {
-            (None, Some(member)) => Step::HandOver(member.pod.clone()),
-            (why, _) => Step::Wait(why.unwrap_or_else(|| "nobody leads".to_owned())),
-        };
+    match (seen.leader, seen.member(last)) {
+        // It may be the last that leads.
+        (None, _) => return Step::Wait("nobody leads".to_owned()),
+        (Some(_), Some(member)) if seen.leads(last) => {
+            let ready = seen.unsettled(members);
+            return ready.map_or_else(|| Step::HandOver(member.pod.clone()), Step::Wait);
+        }
+        _ => {}
     }
     Step::Resize(Size {
         members,
@@ -234,9 +274,50 @@ pub fn zookeeper(seen: &Seen<'_>, wanted: i32) -> Step {
     })
 }
 
+/// Why ZooKeeper's `pods` cannot be replaced now: the others that serve would be no quorum, by the list of the leader that
+/// goes on, or else by the longest that one of them has. While the ensemble shrinks, one that is on these may be outside
+/// of what is rolled.
+pub fn too_few_without(pods: &[String], members: &[Member], leader: Option<&str>) -> Option<String> {
+    let serves = |m: &&Member| m.ready && !m.terminating;
+    let replaced = |m: &&Member| pods.contains(&m.pod);
+    if !members.iter().any(|m| serves(&m) && replaced(&m)) {
+        return None;
+    }
+    let others = || members.iter().filter(|m| serves(m) && !replaced(m));
+    let leads = others().find(|m| Some(m.pod.as_str()) == leader);
+    // A single one has nobody to wait for.
+    let list = match leads {
+        Some(leads) => leads.sized_for?,
+        None => others().filter_map(|m| m.sized_for).max()?,
+    };
+    let left = i32::try_from(others().count()).unwrap_or_default();
+    (left < quorum(list)).then(|| format!("without {} only {left} of {list} would serve", pods.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_begins_with_the_disks_it_finds() {
+        // Members, and how many masters count on.
+        let table = [
+            (&[][..], 3, 3, 3),
+            (&[0, 1, 2], 3, 3, 3),
+            (&[0, 1, 2], 5, 3, 3),
+            (&[0, 1, 2, 3, 4], 3, 5, 5),
+            (&[0, 1, 2, 3], 5, 4, 5),
+            // One was lost: its member begins with an empty one, as it would have in the running cloud.
+            (&[0, 2], 3, 3, 3),
+            (&[0], 1, 1, 1),
+        ];
+        for (disks, wanted, members, sized_for) in table {
+            let masters = beginning(Component::Master, disks, wanted);
+            assert_eq!(masters, Size { members, sized_for }, "{disks:?}");
+            let zookeeper = beginning(Component::ZooKeeper, disks, wanted);
+            assert_eq!(zookeeper, Size::settled(members), "{disks:?}");
+        }
+    }
 
     #[test]
     fn an_election_that_would_stand_still_is_closed() {
@@ -245,6 +326,7 @@ mod tests {
         let table = [
             ("ooo", 3, false, false),
             ("oo-", 3, false, false),
+            ("oo-", 3, true, false),
             ("ooo", 5, false, true),
             ("oo-", 5, false, true),
             ("ouu", 5, false, true),
@@ -254,6 +336,11 @@ mod tests {
             ("uuu", 5, false, false),
             // The leader died by itself half way: it is back, and any of them may be elected.
             ("oou", 5, true, false),
+            // Two with the old quorum are one, whatever the third waits for.
+            ("oo-", 5, true, false),
+            ("ooU", 5, true, false),
+            ("ou-", 5, true, true),
+            ("Uu-", 5, true, true),
         ];
         for (text, sized_for, stands_in, expected) in table {
             let members: Vec<_> = text
@@ -266,8 +353,10 @@ mod tests {
                     ready: c.is_ascii_lowercase(),
                     started: true,
                     put_off: false,
+                    failing: false,
+                    given_up: false,
                     terminating: false,
-                    sized_for: None,
+                    sized_for: Some(if c.eq_ignore_ascii_case(&'u') { 5 } else { 3 }),
                 })
                 .collect();
             let seen = Seen {

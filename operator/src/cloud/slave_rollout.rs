@@ -1,6 +1,6 @@
 //! How the slaves of a node change: one after another, announced before, and never two with the same ports.
 //!
-//! The executors of a slave's tasks live in its container, so whatever replaces it ends them (reference/domain.md).
+//! The executors of a slave's tasks live in its container, so whatever replaces it ends them (docs/originals.md).
 //! What can be done is to say so before, and to have the other slaves serve meanwhile.
 
 use std::collections::BTreeSet;

@@ -105,7 +105,7 @@ fn listens_elsewhere(pod: &Pod, candidate: &Candidate) -> bool {
         .is_some_and(|(own, its): (IpAddr, _)| own != its.ip())
 }
 
-/// Whether the next leader would have its quorum: one without it would stand still (reference/measured.md). Readiness
+/// Whether the next leader would have its quorum: one without it would stand still (docs/originals.md). Readiness
 /// says so late, the guards at once.
 async fn others_suffice(cloud: &ValidatedCloud, pods: &[Pod], pod: &str, needed: i32) -> bool {
     let others = || pods.iter().filter(|p| p.name_any() != pod);

@@ -139,7 +139,7 @@ async fn one(object: Arc<Guarded>, looping: Arc<Looping>) -> Result<Action, Erro
     let reference = ObjectRef::from_obj(object.as_ref());
     let pause = match result? {
         true => RESYNC,
-        false if ctx.closed_elections.node(&reference).is_some() => PRESSING,
+        false if ctx.closed_elections.is_pressing(&reference) => PRESSING,
         false => WATCHFUL,
     };
     looping

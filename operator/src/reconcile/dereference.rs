@@ -19,7 +19,9 @@ use super::stores::{component_of, of_cloud};
 use super::validate::Neighbour;
 use crate::cloud::component::Component;
 use crate::cloud::endpoints::ServiceAddress;
-use crate::cloud::names::{CloudId, MEMBERS_ANNOTATION, SIZED_FOR_ANNOTATION, ZOOKEEPER_PORT};
+use crate::cloud::names::{
+    CloudId, LEFT_OVER_ANNOTATION, MEMBERS_ANNOTATION, SIZED_FOR_ANNOTATION, ZOOKEEPER_PORT,
+};
 use crate::cloud::scaling::Size;
 use crate::cloud::volume_growth::{Claim, units};
 use crate::leader::{Elected, Electorate};
@@ -109,10 +111,8 @@ impl References {
     fn note_set(&mut self, set: &StatefulSet) {
         self.note_sidecar(&set.metadata);
         let Some(spec) = &set.spec else { return };
-        let number = |annotation| set.annotations().get(annotation)?.parse().ok();
-        if let (Some(component), Some(members)) = (component_of(set), number(MEMBERS_ANNOTATION)) {
-            let sized_for = number(SIZED_FOR_ANNOTATION).unwrap_or(members);
-            self.sizes.insert(component, Size { members, sized_for });
+        if let (Some(component), Some(size)) = (component_of(set), size_of(set)) {
+            self.sizes.insert(component, size);
         }
         let claim = spec.volume_claim_templates.iter().flatten().next();
         let requests = claim.and_then(|c| c.spec.as_ref()?.resources.as_ref()?.requests.as_ref());
@@ -120,6 +120,14 @@ impl References {
             self.live_claim_sizes.insert(set.name_any(), size.clone());
         }
     }
+}
+
+/// What the operator made a StatefulSet for.
+pub fn size_of(set: &StatefulSet) -> Option<Size> {
+    let number = |annotation| set.annotations().get(annotation)?.parse().ok();
+    let members = number(MEMBERS_ANNOTATION)?;
+    let sized_for = number(SIZED_FOR_ANNOTATION).unwrap_or(members);
+    Some(Size { members, sized_for })
 }
 
 fn neighbours(ctx: &Context, cloud: &MesosCloud) -> Vec<Neighbour> {
@@ -192,7 +200,9 @@ async fn small_claims(
         let Some(requested) = requested.and_then(|q| units(&q.0)) else {
             continue;
         };
-        if component_of(claim.as_ref()) != Some(component) || requested >= size {
+        let is_ours = component_of(claim.as_ref()) == Some(component)
+            && !claim.annotations().contains_key(LEFT_OVER_ANNOTATION);
+        if !is_ours || requested >= size {
             continue;
         }
         let class = claim

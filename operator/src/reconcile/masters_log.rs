@@ -6,6 +6,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 
+use super::dereference::References;
 use super::rollout::{is_ready, program};
 use super::stores::{component_of, of_cloud};
 use super::validate::ValidatedCloud;
@@ -16,21 +17,23 @@ use crate::cloud::quorum::{is_log_lost, quorum};
 use crate::sidecar::guard::recover::{VOTING, WORD_PATH};
 
 /// A log that begins takes up to 3.4 s until all of its replicas vote, and one that catches up asks every 10 s
-/// (reference/measured.md, reference/domain.md). Whoever runs for so long and does not vote has nobody to learn from.
+/// (docs/originals.md). Whoever runs for so long and does not vote has nobody to learn from.
 const GRACE_SECONDS: i64 = 30;
 
 /// What there is to say when only a person can help. The guards are asked only while too few masters are ready.
-pub async fn lost(ctx: &Context, cloud: &ValidatedCloud) -> Option<Refusal> {
+pub async fn lost(ctx: &Context, cloud: &ValidatedCloud, references: &References) -> Option<Refusal> {
+    // Not what the spec says: of masters that are to become more, those that are there must have a log.
+    let size = *references.sizes.get(&Component::Master)?;
     let pods = of_cloud(&ctx.stores.pods, &cloud.id);
     let masters = pods.iter().map(AsRef::as_ref);
     let masters: Vec<_> = masters
         .filter(|pod| component_of(*pod) == Some(Component::Master))
         .collect();
     let members = i32::try_from(masters.len()).unwrap_or(i32::MAX);
-    let needed = quorum(cloud.sized_for(Component::Master, members));
+    let needed = quorum(size.sized_for);
     let ready = masters.iter().filter(|pod| is_ready(pod)).count();
     if !cloud.spec.masters.guard
-        || members < cloud.spec.masters.replicas
+        || members < size.members
         || i32::try_from(ready).is_ok_and(|ready| ready >= needed)
     {
         return None;

@@ -135,7 +135,9 @@ async fn pass(ctx: &Context, object: &MesosCloud) -> Result<MesosCloudStatus, Er
     let references = dereference::dereference(ctx, object, &id).await?;
     let mut cloud = validate::validate(object, &ctx.cluster_domain, &references.neighbours)?;
     let masters_elect = candidacy::withdraw_orphaned(ctx, &cloud, &references).await?;
-    cloud.refusals.extend(masters_log::lost(ctx, &cloud).await);
+    cloud
+        .refusals
+        .extend(masters_log::lost(ctx, &cloud, &references).await);
     let leaders = status::leaders(&id, &references.elected);
     let mut under_way = scaling::resize(ctx, &mut cloud, &references, &leaders).await?;
     closed_election::keep(ctx, &cloud, &references, masters_elect).await;

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use super::Context;
 use super::apply::is_current;
 use super::build::Resources;
-use super::rollout::{seen, target};
+use super::rollout::{present, seen, target};
 use super::stores::{component_of, named};
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
@@ -57,7 +57,8 @@ pub fn order(ctx: &Context, cloud: &ValidatedCloud, built: &Resources) -> Order 
     order
 }
 
-/// Whether the members of a set are to become something else. The first creation is one step for all.
+/// Whether the members of a set are to become something else, or are not yet what they should be. The first creation
+/// is one step for all.
 fn changes(ctx: &Context, cloud: &ValidatedCloud, component: Component, built: &StatefulSet) -> bool {
     let Some(live) = named(&ctx.stores.stateful_sets, &cloud.id, &built.name_any()) else {
         return false;
@@ -65,7 +66,9 @@ fn changes(ctx: &Context, cloud: &ValidatedCloud, component: Component, built: &
     let Some(target) = target(&live).filter(|_| is_current(built, &live)) else {
         return true;
     };
-    seen(ctx, cloud, component, &target).iter().any(|m| !m.updated)
+    let members = seen(ctx, cloud, component, &target);
+    let settled = members.iter().filter(|m| m.updated && m.ready).count();
+    settled < present(target.replicas)
 }
 
 /// Whether Kubernetes is replacing a Deployment's pods.

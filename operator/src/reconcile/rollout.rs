@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use mesoscloud_crds::status::Leaders;
@@ -15,12 +15,14 @@ use super::stores::{component_of, of_cloud};
 use super::validate::ValidatedCloud;
 use crate::cloud::component::Component;
 use crate::cloud::names::{COMPONENT_LABEL, INSTANCE_LABEL, SIZED_FOR_ANNOTATION, ordinal};
-use crate::cloud::rollout::{Member, Step, next_step};
-use crate::cloud::scaling::Size;
+use crate::cloud::rollout::{Member, Step, idle, next_step};
+use crate::cloud::scaling::{Size, too_few_without};
 
 const REVISION_LABEL: &str = "controller-revision-hash";
 /// A program that ran so long has served; one that ends sooner is broken, and its restarts are rightly put off.
 const SERVED: SignedDuration = SignedDuration::from_secs(20);
+/// A member that has not served for so long will hardly do so by itself: each is back within seconds.
+const GIVEN_UP: SignedDuration = SignedDuration::from_secs(60);
 
 /// Why a member could not be replaced.
 #[derive(Debug, Error)]
@@ -33,8 +35,16 @@ pub enum Error {
         /// What the API server said.
         source: Box<kube::Error>,
     },
-    /// The disk of a former member could not be deleted.
-    #[error("failed to delete the left-over claim {claim}: {source}")]
+    /// It could not be looked up whether a component has its workload.
+    #[error("failed to get the StatefulSet of {component}: {source}")]
+    Set {
+        /// The component.
+        component: Component,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// The disk of a former member could not be marked or deleted.
+    #[error("failed to put the left-over claim {claim} away: {source}")]
     Disk {
         /// The claim.
         claim: String,
@@ -82,7 +92,7 @@ pub async fn advance(
         let replicas = Target::looked_after(component, size);
         let ours = |m: &Member| {
             let left_alone = replicas..size.members;
-            ordinal(&m.pod).is_none_or(|n| !left_alone.contains(&n))
+            m.fails() || ordinal(&m.pod).is_none_or(|n| !left_alone.contains(&n))
         };
         let mut seen = seen(ctx, cloud, component, &target);
         seen.retain(ours);
@@ -90,11 +100,17 @@ pub async fn advance(
         if matches!(step, Step::Replace(_)) {
             // What is destroyed is decided on what is, not on what was seen.
             let fresh = list(ctx, cloud, component).await?;
-            let members: Vec<_> = fresh.iter().map(|p| member(p, &target)).filter(ours).collect();
+            let all: Vec<_> = fresh.iter().map(|p| member(p, &target)).collect();
+            let members: Vec<_> = all.iter().filter(|m| ours(m)).cloned().collect();
             step = next_step(&members, replicas, leader);
+            if let Step::Replace(pods) = &step
+                && component == Component::ZooKeeper
+                && let Some(why) = too_few_without(pods, &all, leader)
+            {
+                step = Step::Wait(why);
+            }
             if let Step::Replace(pods) = &step {
-                let idle = members.iter().any(|m| pods.contains(&m.pod) && m.is_idle());
-                if waiting.is_some() && !idle {
+                if waiting.is_some() && idle(&members).is_empty() {
                     continue;
                 }
                 for pod in fresh.iter().filter(|p| pods.contains(&p.name_any())) {
@@ -103,7 +119,7 @@ pub async fn advance(
             }
         }
         let why = match step {
-            Step::Done if seen.iter().all(|m| m.ready) => continue,
+            Step::Done if seen.iter().filter(|m| m.ready).count() >= present(replicas) => continue,
             Step::Done => "not every member serves".to_owned(),
             Step::Replace(pods) => format!("replacing {}", pods.join(", ")),
             Step::Wait(why) => why,
@@ -111,6 +127,11 @@ pub async fn advance(
         waiting = waiting.or(Some((component, format!("{component}: {why}"))));
     }
     Ok(waiting)
+}
+
+/// How many pods a set of this many replicas has.
+pub fn present(replicas: i32) -> usize {
+    usize::try_from(replicas).unwrap_or_default()
 }
 
 /// Name of the pod that leads a component.
@@ -158,6 +179,8 @@ pub fn member(pod: &Pod, target: &Target) -> Member {
         ready: is_ready(pod),
         started: has_started(pod),
         put_off: is_put_off(pod),
+        failing: is_failing(pod),
+        given_up: is_given_up(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         sized_for: pod
             .annotations()
@@ -183,18 +206,41 @@ pub fn program(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
         .filter(move |c| Some(c.name.as_str()) == name)
 }
 
-/// Whether the kubelet waits before it starts a program again that ran for [`SERVED`].
+/// Whether the kubelet waits before it starts a program again that ran for [`SERVED`]. One that lacks memory would in
+/// the next pod too.
 fn is_put_off(pod: &Pod) -> bool {
-    program(pod).any(|c| {
-        let waiting = c
-            .state
-            .as_ref()
-            .and_then(|s| s.waiting.as_ref()?.reason.as_deref());
+    let lacks_memory = |c: &ContainerStatus| {
         let ended = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
-        let ran =
-            ended.and_then(|e| Some(e.finished_at.as_ref()?.0.duration_since(e.started_at.as_ref()?.0)));
-        waiting == Some("CrashLoopBackOff") && ran.is_some_and(|ran| ran >= SERVED)
-    })
+        ended.and_then(|e| e.reason.as_deref()) == Some("OOMKilled")
+    };
+    program(pod).any(|c| waits(c) && !lacks_memory(c) && last_run(c).is_some_and(|ran| ran >= SERVED))
+}
+
+/// Whether the program has ended again, and soon. Once is no habit.
+fn is_failing(pod: &Pod) -> bool {
+    let again = |c: &ContainerStatus| waits(c) || c.restart_count > 1;
+    !is_ready(pod) && program(pod).any(|c| again(c) && last_run(c).is_some_and(|ran| ran < SERVED))
+}
+
+/// Whether the kubelet waits before it starts the program again.
+fn waits(program: &ContainerStatus) -> bool {
+    let waiting = program.state.as_ref().and_then(|s| s.waiting.as_ref());
+    waiting.and_then(|w| w.reason.as_deref()) == Some("CrashLoopBackOff")
+}
+
+/// How long the program ran the last time it ended.
+fn last_run(program: &ContainerStatus) -> Option<SignedDuration> {
+    let ended = program.last_state.as_ref()?.terminated.as_ref()?;
+    let (from, to) = (ended.started_at.as_ref()?, ended.finished_at.as_ref()?);
+    Some(to.0.duration_since(from.0))
+}
+
+/// Whether it has not served for [`GIVEN_UP`].
+fn is_given_up(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let mut unready = conditions.filter(|c| c.type_ == "Ready" && c.status != "True");
+    let since = unready.next().and_then(|c| c.last_transition_time.clone());
+    since.is_some_and(|since| Timestamp::now().duration_since(since.0) >= GIVEN_UP)
 }
 
 /// Whether the component's program runs or ran in this pod.

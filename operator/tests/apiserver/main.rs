@@ -1,6 +1,7 @@
 //! What the operator writes, against a real API server without kubelets.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod disks;
 mod objects;
 mod refused;
 mod server;

@@ -25,7 +25,7 @@ pub const HARD_STOP: &str = "1h";
 ///   ago, is not tried again; HAProxy closes the client's connection without a word (seen once in 20 deaths with
 ///   3.0.11). A connection within the cluster costs a tenth of a millisecond.
 /// - Connections to a dead master end by themselves. Cutting them (`on-marked-down shutdown-sessions`) cost
-///   requests that would have been tried again (reference/measured.md).
+///   requests that would have been tried again (docs/originals.md).
 pub fn sections(servers: &[Server], leader: Option<&str>) -> String {
     let servers = server_lines(servers, leader, |_| DOWN_AT_ONCE.to_owned());
     let (hold, nobody) = (hold_line(), nobody("No Mesos master leads at the moment."));

@@ -15,41 +15,46 @@ use crate::cloud::zoo_cfg::{DATA_DIR, zoo_cfg};
 use crate::reconcile::content_hash;
 
 const COMPONENT: Component = Component::ZooKeeper;
-/// Log to the console, and errors to a file as well, for ZooKeeper 3.4 to 3.7 and for 3.8 and later.
-const LOG4J: &str = "log4j.rootLogger=INFO, CONSOLE, ERRORS\n\
+/// Log to the console; and what ends one of its threads for good to a file as well, for ZooKeeper 3.4 to 3.7 and for
+/// 3.8 and later. The file is in memory, for the reason may be a disk that is full, and takes nothing else, so that it
+/// stays short.
+const LOG4J: &str = "log4j.rootLogger=INFO, CONSOLE\n\
+    log4j.logger.org.apache.zookeeper.server.ZooKeeperCriticalThread=INFO, ERRORS\n\
     log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender\n\
     log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout\n\
     log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n\n\
     log4j.appender.ERRORS=org.apache.log4j.FileAppender\n\
     log4j.appender.ERRORS.Threshold=ERROR\n\
-    log4j.appender.ERRORS.File=/tmp/errors.log\n\
+    log4j.appender.ERRORS.File=/dev/shm/errors.log\n\
     log4j.appender.ERRORS.layout=org.apache.log4j.PatternLayout\n\
     log4j.appender.ERRORS.layout.ConversionPattern=%m%n\n";
 const LOGBACK: &str = "<configuration>\n  <appender name=\"CONSOLE\" class=\"ch.qos.logback.core.ConsoleAppender\">\n    \
     <encoder><pattern>%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n</pattern></encoder>\n  \
     </appender>\n  <appender name=\"ERRORS\" class=\"ch.qos.logback.core.FileAppender\">\n    \
-    <file>/tmp/errors.log</file>\n    \
+    <file>/dev/shm/errors.log</file>\n    \
     <filter class=\"ch.qos.logback.classic.filter.ThresholdFilter\"><level>ERROR</level></filter>\n    \
     <encoder><pattern>%m%n</pattern></encoder>\n  \
-    </appender>\n  <root level=\"INFO\"><appender-ref ref=\"CONSOLE\"/><appender-ref ref=\"ERRORS\"/></root>\n</configuration>\n";
+    </appender>\n  <logger name=\"org.apache.zookeeper.server.ZooKeeperCriticalThread\"><appender-ref ref=\"ERRORS\"/></logger>\n  \
+    <root level=\"INFO\"><appender-ref ref=\"CONSOLE\"/></root>\n</configuration>\n";
 /// mesoscloud's entrypoint overwrites zoo.cfg with its own, so the program is started past it, in a way that
-/// mesoscloud's, the official and Debian's images share.
+/// mesoscloud's, the official and Debian's images share. A pod keeps the list that it was made with, also when the
+/// program is started anew: the next list is brought by the rollout, to one member after another.
 const START: &str = "ordinal=${POD_NAME##*-}
-cp /config/zoo-$ordinal.cfg /conf/zoo.cfg
+[ -e /conf/zoo.cfg ] || cp /config/zoo-$ordinal.cfg /conf/zoo.cfg
 cp /config/log4j.properties /config/logback.xml /conf/
-: > /tmp/errors.log
+: > /dev/shm/errors.log
 echo $((ordinal + 1)) > /data/myid
 exec zkServer.sh start-foreground";
 /// A member serves when it shows a Mode. `ruok` says imok even without a quorum. The word stands alone: of a
 /// line's end, which ZooKeeper does not read, its answer may be lost (4 of 60), because a connection closed with
 /// something unread is reset.
-const SERVES: &str = "! grep -q 'Severe unrecoverable error' /tmp/errors.log && \
+const SERVES: &str = "! grep -q 'Severe unrecoverable error' /dev/shm/errors.log && \
     printf srvr | nc 127.0.0.1 2181 | grep -q '^Mode: '";
 /// A member lives when it accepts connections and can still write. One of 3.4.8 that could not, on a full disk
 /// for example, goes on without the thread that writes and answers every question but a change
 /// (ZOOKEEPER-2247). It is restarted, and its container says why.
-const LIVES: &str = "if grep -q 'Severe unrecoverable error' /tmp/errors.log; then \
-    head -c 2000 /tmp/errors.log > /dev/termination-log; exit 1; fi; \
+const LIVES: &str = "if grep -q 'Severe unrecoverable error' /dev/shm/errors.log; then \
+    head -c 2000 /dev/shm/errors.log > /dev/termination-log; exit 1; fi; \
     printf srvr | nc 127.0.0.1 2181 > /dev/null";
 
 /// Adds the ensemble's objects.
