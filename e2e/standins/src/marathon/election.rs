@@ -13,7 +13,7 @@ use super::store::Store;
 use super::zookeeper::Ensemble;
 
 /// From the election to the first answer: 0.57–0.84 s in a JVM that leads for the first time, 0.13–0.28 s later
-/// (measured.md, "Marathon 1.1.1"). The slowest seen, so as not to be kinder than the original.
+/// (docs/originals.md, "Marathon"). The slowest seen, so as not to be kinder than the original.
 const FIRST_ELECTION: Duration = Duration::from_millis(800);
 const LATER_ELECTION: Duration = Duration::from_millis(280);
 /// How soon it offers itself again after it stepped down.

@@ -48,7 +48,7 @@ use self::zookeeper::Ensemble;
 use crate::zk_url::ZkUrl;
 
 /// From the start of the JVM to its first look at ZooKeeper. With the first election it makes up the 6.5 s that
-/// were measured from the start to the first answer (measured.md, "Marathon 1.1.1").
+/// were measured from the start to the first answer (docs/originals.md, "Marathon").
 const JVM_START: Duration = Duration::from_millis(5_700);
 /// From SIGTERM to the end of the process: 0.47 s measured.
 const JVM_END: Duration = Duration::from_millis(470);

@@ -32,7 +32,7 @@ use self::log::{Log, fatal};
 use self::settings::Settings;
 use crate::flags::Flags;
 
-/// Real ones have their replica vote 0.2 s after their start (measured.md): loading libmesos takes its time.
+/// Real ones have their replica vote 0.2 s after their start (docs/originals.md): loading libmesos takes its time.
 const START: Duration = Duration::from_millis(150);
 
 /// How far this master is on the way to lead.

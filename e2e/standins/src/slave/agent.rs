@@ -90,7 +90,7 @@ impl Agent {
     }
 
     /// Takes up the last life: the id, and the tasks whose executors ended with it. Their containers **run on**
-    /// (measured.md, "Ghosts"); only containers it does not know are stopped.
+    /// (docs/originals.md, "Slaves"); only containers it does not know are stopped.
     pub async fn recover(self: &Arc<Self>) -> Result<(), String> {
         let id = self.work.recover(&self.info())?;
         let lost = id.as_ref().map(|id| self.work.unfinished(id)).unwrap_or_default();

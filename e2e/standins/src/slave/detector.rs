@@ -68,7 +68,7 @@ pub fn detect(place: &str) -> Result<watch::Receiver<Option<Master>>, String> {
 
 async fn follow(url: &ZkUrl, sender: &watch::Sender<Option<Master>>) {
     loop {
-        // At every new handle; one name that does not resolve ends the process (domain.md 1.4).
+        // At every new handle; one name that does not resolve ends the process (docs/originals.md, "One name that does not resolve").
         let group = Group::open(url, &url.path)
             .await
             .unwrap_or_else(|error| give_up(&error));

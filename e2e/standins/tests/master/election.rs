@@ -193,6 +193,6 @@ async fn how_long_a_change_of_leader_takes() {
     }
     times.sort();
     println!("from the withdrawal of the dead leader's node to the next leader's 405: {times:?}");
-    // Real ones: 0.061 to 0.120 s on a quiet machine (measured.md), never less.
-    assert!(times[0] > millis(55) && times[3] < millis(800), "{times:?}");
+    // Real ones: 0.061 to 0.120 s on a quiet machine (docs/originals.md), 0.081 s in the middle.
+    assert!(times[0] > millis(100) && times[3] < millis(800), "{times:?}");
 }

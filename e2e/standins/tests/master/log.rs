@@ -39,7 +39,7 @@ async fn a_fresh_log_needs_all_masters_at_once() {
     for master in [&first, &second, &third] {
         master.votes().await;
     }
-    // Real ones: 1.5 to 3.4 s (measured.md), or a round of the recovery more.
+    // Real ones: 1.5 to 3.4 s (docs/originals.md), or a round of the recovery more.
     println!(
         "a fresh log of three votes {:?} after the start of the last",
         started.elapsed()
@@ -60,7 +60,7 @@ async fn a_quorum_takes_a_lost_disk_in() {
         let started = Instant::now();
         second.start();
         second.votes().await;
-        // Real ones: 0.4 s and 0.2 s (measured.md).
+        // Real ones: 0.4 s and 0.2 s (docs/originals.md).
         let expected = if disk_is_lost { millis(350) } else { millis(150) };
         println!("disk lost: {disk_is_lost}; votes after {:?}", started.elapsed());
         assert!((expected..seconds(5)).contains(&started.elapsed()));
@@ -133,7 +133,7 @@ async fn three_at_once_start_a_fresh_log() {
     for master in &masters {
         master.votes().await;
     }
-    // Real ones: 1.5 to 3.4 s (measured.md), or a round of the recovery more.
+    // Real ones: 1.5 to 3.4 s (docs/originals.md), or a round of the recovery more.
     println!(
         "a fresh log of three started at once votes after {:?}",
         started.elapsed()

@@ -67,7 +67,7 @@ impl Log {
     }
 
     /// Reads the registry as the elected master, and writes it anew as its own. However long it takes: replicas that
-    /// are not there when it asks are not asked again (measured.md, "Scaling real masters").
+    /// are not there when it asks are not asked again (docs/originals.md, "Scaling").
     pub async fn elect(&self) -> Vec<KnownSlave> {
         // The writer waits until the own replica has recovered (log.cpp @ 0.28.1, `LogWriterProcess::start`).
         self.replica.voting().await;

@@ -14,7 +14,7 @@ const ROUND: Duration = Duration::from_secs(10);
 /// A round in which everybody answered, without a result, is repeated after once to twice this.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Catching up takes real ones about this long: one with a lost disk votes 0.2 s after one with its disk (measured.md).
+/// Catching up takes real ones about this long: one with a lost disk votes 0.2 s after one with its disk (docs/originals.md).
 const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// What a round leads to.
