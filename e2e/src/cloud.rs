@@ -15,7 +15,7 @@ use mesoscloud_crds::status::{Endpoint, MesosCloudStatus};
 use serde_json::{Value, json};
 
 use crate::cluster::{gone_is_fine, until};
-use crate::{Cluster, Context as _, Error, Result, objects};
+use crate::{Cluster, Context as _, Error, Result, node, objects};
 
 /// Time for a whole cloud to get ready, also on a machine that is busy.
 pub const READY: Duration = Duration::from_secs(300);
@@ -246,6 +246,20 @@ impl Cloud {
             (Life::of(pod) != *before && is_pod_ready(pod)).then_some(())
         })
         .await
+    }
+
+    /// The ZooKeeper member that leads, by its own words.
+    ///
+    /// # Errors
+    /// When none does.
+    pub async fn leading_zookeeper(&self) -> Result<Pod> {
+        for member in self.pods(Some("zookeeper")).await? {
+            let said = node::talk(&pod_address(&member)?, 2181, "srvr").await?;
+            if said.lines().any(|line| line == "Mode: leader") {
+                return Ok(member);
+            }
+        }
+        Err(Error::new("no ZooKeeper leads"))
     }
 
     /// Deletes one of its pods; with `at_once`, without time to end in order.

@@ -39,6 +39,14 @@ pub async fn of_task(id: &str) -> Result<Vec<Container>> {
     Ok(found)
 }
 
+/// What an image says that it really is; those that the testbed makes say so.
+pub async fn what(image: &str) -> Result<String> {
+    let label = r#"{{index .Config.Labels "io.mesoscloud.testbed"}}"#;
+    let said = command::run("docker", &["image", "inspect", "-f", label, image], "").await?;
+    let said = said.trim();
+    Ok(if said.is_empty() { "as published" } else { said }.to_owned())
+}
+
 /// Runs a program of an image beside everything else on the machine, with `input`; returns all it wrote, to
 /// wherever.
 pub async fn run(image: &str, arguments: &[&str], input: &str) -> Result<String> {

@@ -17,6 +17,7 @@ pub mod node;
 pub mod objects;
 pub mod operator;
 pub mod scene;
+pub mod writer;
 
 pub use cloud::Cloud;
 pub use cluster::Cluster;

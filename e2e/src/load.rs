@@ -19,7 +19,7 @@ const KEPT: Duration = Duration::from_millis(100);
 /// Requests that wait for their answers at the same time, at most.
 const WAITING: usize = 500;
 /// No load lasts longer.
-const LONGEST: Duration = Duration::from_secs(1200);
+pub const LONGEST: Duration = Duration::from_secs(1200);
 
 /// Whom a load asks.
 #[derive(Clone, Copy)]
@@ -307,18 +307,18 @@ fn strangers(answer: &Answer) -> Outcome {
     Outcome::Broken(format!("status {}, and not from the proxy", answer.status))
 }
 
-/// Marathon's leader is what it calls itself, and one that leads does so whoever asked it.
-fn judge_marathon(answer: &Answer, _: &str) -> Outcome {
+/// Marathon's leader is what it calls itself, and the answer is its own, also when another one relayed it.
+fn judge_marathon(answer: &Answer, cloud: &str) -> Outcome {
+    let leader = answer.json()["leader"].as_str().unwrap_or_default().to_owned();
     match answer.status {
-        200 => {
-            let leader = answer.json()["leader"].as_str().unwrap_or_default().to_owned();
-            let name = leader.split('.').next().unwrap_or_default().to_owned();
-            Outcome::Leader(Leader { name, pid: leader })
-        }
         // No leader: of all answers the honest one.
         404 | 502 | 503 => Outcome::Unavailable,
         _ if answer.header("x-mesoscloud-server").is_empty() => strangers(answer),
-        status => Outcome::Wrong(format!("status {status}")),
+        200 if leader.starts_with(&format!("{cloud}-marathon-")) => {
+            let name = leader.split('.').next().unwrap_or_default().to_owned();
+            Outcome::Leader(Leader { name, pid: leader })
+        }
+        status => Outcome::Wrong(format!("status {status}, leader {leader:?}")),
     }
 }
 
@@ -372,17 +372,26 @@ impl Report {
         answers.next().map(|s| s.over)
     }
 
-    /// When `leader` last answered.
-    pub fn last_answer(&self, leader: &Leader) -> Option<Duration> {
+    /// When the last request was sent that `leader` answered: then it lived.
+    pub fn last_asked(&self, leader: &Leader) -> Option<Duration> {
         let answers = self.samples.iter().filter(|s| s.leader() == Some(leader));
-        answers.map(|s| s.over).max()
+        answers.map(|s| s.sent).max()
     }
 
-    /// From the last answer of `old` to the first of the next leader.
+    /// From the last request that `old` answered to the first answer of the next leader.
     pub fn gap(&self, old: &Leader) -> Result<Duration> {
-        let gone = self.last_answer(old).context("it never answered")?;
+        let gone = self.last_asked(old).context("it never answered")?;
         let back = self.next_leader(old).context("nobody answered")?;
         Ok(back.saturating_sub(gone))
+    }
+
+    /// The longest time between two answers of a leader.
+    pub fn longest_pause(&self) -> Duration {
+        let answered = self.samples.iter().filter(|s| s.leader().is_some());
+        let mut times: Vec<_> = answered.map(|s| s.over).collect();
+        times.sort();
+        let pauses = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        pauses.max().unwrap_or_default()
     }
 
     /// How often the leader changed, by the answers in the order of their requests.

@@ -50,13 +50,16 @@ pub async fn curl_in(pod: &Pod, url: &str) -> Result<String> {
 /// Sends a signal, such as `SIGKILL`, to every process of a pod's main container: the first is often an init.
 pub async fn signal(pod: &Pod, signal: &str) -> Result {
     let (container, name) = main_container(pod)?;
+    let sent = signal_container(&container, signal).await;
+    sent.context(format!("{signal} to {name} of {}", pod.name_any()))
+}
+
+/// The same to every process of a container, a sidecar too.
+pub async fn signal_container(container: &str, signal: &str) -> Result {
     let kill = [
-        "ctr", "-n", "k8s.io", "task", "kill", "--all", "--signal", signal, &container,
+        "ctr", "-n", "k8s.io", "task", "kill", "--all", "--signal", signal, container,
     ];
-    run(&kill, "")
-        .await
-        .context(format!("{signal} to {} of {}", name, pod.name_any()))?;
-    Ok(())
+    run(&kill, "").await.map(drop)
 }
 
 /// A SIGKILL that waits for nothing but a line on its input, so that nothing comes between decision and death.

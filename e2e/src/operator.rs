@@ -5,13 +5,15 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::cluster::until;
+use crate::cloud::is_pod_ready;
+use crate::cluster::{gone_is_fine, until};
+use crate::marathon::eventually;
 use crate::{Cloud, Cluster, Context as _, Error, Result, node};
 
 /// Its namespace.
@@ -41,6 +43,36 @@ pub async fn scale(cluster: &Cluster, replicas: i32) -> Result {
 pub async fn restart(cluster: &Cluster) -> Result {
     scale(cluster, 0).await?;
     scale(cluster, 1).await
+}
+
+/// Kills it, wherever it is in its work, and waits until another has begun, which knows nothing.
+pub async fn kill(cluster: &Cluster) -> Result {
+    let doomed = pod(cluster).await?;
+    node::signal(&doomed, "SIGKILL").await?;
+    // In a new pod, for the kubelet starts one that is killed several times later and later.
+    let pods: Api<Pod> = cluster.api(NAMESPACE);
+    let at_once = DeleteParams::default().grace_period(0);
+    gone_is_fine(pods.delete(&doomed.name_any(), &at_once).await)?;
+    eventually("another operator serves", async || {
+        let list = pods.list(&ListParams::default().labels(SELECTOR)).await?;
+        let serves = list
+            .iter()
+            .any(|pod| pod.uid() != doomed.uid() && is_pod_ready(pod));
+        Ok(serves.then_some(()).ok_or_else(|| "none is ready".to_owned()))
+    })
+    .await
+}
+
+/// How often it has logged these words of this pod.
+pub async fn told(cluster: &Cluster, words: &str, of: &str) -> Result<usize> {
+    let pods: Api<Pod> = cluster.api(NAMESPACE);
+    let log = pods
+        .logs(&pod(cluster).await?.name_any(), &LogParams::default())
+        .await?;
+    let told = log
+        .lines()
+        .filter(|line| line.contains(words) && line.contains(of));
+    Ok(told.count())
 }
 
 /// The image that its Deployment has it run.

@@ -14,7 +14,7 @@ use crate::{Cloud, Cluster, Context as _, Error, Result, SAMPLE_NAME, SAMPLE_NAM
 use crate::{command, diagnostics, operator};
 
 /// No test takes longer; one that does hangs.
-const LIMIT: Duration = Duration::from_secs(1500);
+pub const LIMIT: Duration = Duration::from_secs(1500);
 
 /// What a test is given.
 pub struct Scene {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Service;
 use mesoscloud_crds::status::{Endpoint, MesosCloudStatus};
 use mesoscloud_e2e::http::get;
+use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
 use serde_json::Value;
 
@@ -17,7 +18,11 @@ fn every_line_of_the_table_is_true() -> Result {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for line in &status.endpoints {
             *counts.entry(line.component.as_str()).or_default() += 1;
-            answers(line, &status).await.context(&line.name)?;
+            // A node learns of a changed Service a moment later, and one may have been changed just before.
+            eventually(&format!("{} answers", line.name), async || {
+                Ok(answers(line, &status).await.map_err(|error| error.to_string()))
+            })
+            .await?;
         }
         let expected = BTreeMap::from([
             ("zookeeper", 3),

@@ -9,10 +9,10 @@ use mesoscloud_e2e::cloud::{Life, pod_address};
 use mesoscloud_e2e::cluster::until;
 use mesoscloud_e2e::load::{Leader, Load};
 use mesoscloud_e2e::marathon::eventually;
-use mesoscloud_e2e::{Cloud, Context as _, Result, node, test};
+use mesoscloud_e2e::{Cloud, Context as _, Result, node, operator, test};
 
-/// A session of 4 s ends at the earliest 2.7 s after its client's death (reference/reliability-performance.md,
-/// section 3). Whoever is replaced sooner had its candidacy withdrawn.
+/// A session of 4 s ends at the earliest 2.7 s after its client's death (docs/originals.md). Whoever is replaced
+/// sooner had its candidacy withdrawn.
 const SESSION: Duration = Duration::from_millis(2700);
 /// The kubelet asks for a minute before it believes that nobody answers.
 const PROBED: Duration = Duration::from_secs(120);
@@ -64,11 +64,66 @@ fn a_leader_whose_probe_fails() -> Result {
     })
 }
 
-/// The guard may die together with its neighbour, and then only the session tells: no promise about the time.
 #[test]
 fn a_leader_whose_pod_is_deleted_by_force() -> Result {
-    leader_dies("guard_pod_forced", PATIENCE, async |cloud, name| {
+    leader_dies("guard_pod_forced", SESSION, async |cloud, name| {
         cloud.delete_pod(name, true).await
+    })
+}
+
+/// A guard that can do nothing any more when its neighbour's pod goes: the operator knows that the pod is gone.
+#[test]
+fn a_leader_whose_guard_dies_with_it() -> Result {
+    leader_dies("guard_dies_too", SESSION, async |cloud, name| {
+        let told = async || operator::told(&cloud.cluster, "its candidacy is withdrawn", name).await;
+        let before = told().await?;
+        let pod = cloud.pod_api().get(name).await?;
+        node::signal_container(&node::container(&pod, "guard")?, "SIGSTOP").await?;
+        cloud.delete_pod(name, true).await?;
+        eventually("the operator withdraws it", async || {
+            let now = told().await?;
+            Ok((now > before).then_some(()).ok_or(format!("said {now} times")))
+        })
+        .await
+    })
+}
+
+/// While ZooKeeper has no quorum nothing can be withdrawn; it is as soon as there is one again, long before the
+/// session ends, whose time begins anew then.
+#[test]
+fn a_leader_that_dies_while_zookeeper_stands_still() -> Result {
+    test("guard_without_zookeeper", async |scene| {
+        let cloud = scene.sample().await?;
+        let load = Load::start(&cloud.name);
+        let old = load.usual().await?;
+        let dies = cloud.pod_api().get(&old.name).await?;
+        let members = cloud.pods(Some("zookeeper")).await?;
+        let before = Counts::of(&cloud, &old.name).await?;
+        for member in &members {
+            node::signal(member, "SIGSTOP").await?;
+        }
+        let killed = node::signal(&dies, "SIGKILL").await;
+        // Well below the session, so that nobody else loses one.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for member in &members {
+            node::signal(member, "SIGCONT").await?;
+        }
+        killed?;
+        let again = load.now();
+        load.another(&old, PATIENCE).await?;
+        let after = Counts::of(&cloud, &old.name).await?;
+        assert_eq!(after.withdrawn, before.withdrawn + 1, "{after:?}");
+        cloud.reborn(&old.name, &Life::of(&dies)).await?;
+        cloud.settled().await?;
+        let report = load.stop().await?;
+        let back = report.next_leader(&old).context("nobody answered")?;
+        println!(
+            "{:.3?} after ZooKeeper went on: {report}",
+            back.saturating_sub(again)
+        );
+        assert!(back.saturating_sub(again) < SESSION, "{back:?} - {again:?}");
+        assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
+        Ok(())
     })
 }
 
@@ -153,11 +208,15 @@ fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
         let silent = cloud.pod_api().get(&standby(&cloud, &old).await?).await?;
         node::signal(&silent, "SIGSTOP").await?;
         let dies = cloud.pod_api().get(&old.name).await?;
+        let before = Counts::of(&cloud, &old.name).await?;
         node::signal(&dies, "SIGKILL").await?;
         let next = load.another(&old, PATIENCE).await;
         node::signal(&silent, "SIGCONT").await?;
         let new = next?;
         println!("{} -> {}", old.name, new.name);
+        // It did not wait for the session's end, but for its neighbour's replica.
+        let after = Counts::of(&cloud, &old.name).await?;
+        assert_eq!(after.withdrawn, before.withdrawn + 1, "{after:?}");
         let log = cloud.log(&old.name, "guard").await?;
         assert!(log.contains("too few replicas vote"), "{log}");
         cloud.reborn(&old.name, &Life::of(&dies)).await?;
@@ -212,7 +271,8 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
             gap < within,
             "{gap:?}: its candidacy went with its session, not before"
         );
-        assert!(report.wrong().is_empty(), "{report}");
+        assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
+        assert_eq!(report.lost(), 0, "a request failed: {report}");
         cloud.settled().await?;
         Ok(())
     })

@@ -13,15 +13,15 @@ fn a_lost_log_is_told_and_begun_anew() -> Result {
         let masters = json!({"masters": {"replicas": 3}});
         let cloud = scene.small("forgetful", masters).await?;
 
+        // Both at the same moment: one that is back before the other goes would bring its replica along.
+        let mut script = String::new();
         for master in &cloud.pods(Some("master")).await?[..2] {
             let (container, _) = node::main_container(master)?;
-            let log = format!(
-                "/proc/{}/root/var/lib/mesos/replicated_log",
-                node::pid(&container).await?
-            );
-            node::run(&["rm", "-r", &log], "").await?;
-            node::signal(master, "SIGKILL").await?;
+            let pid = node::pid(&container).await?;
+            script =
+                format!("rm -r /proc/{pid}/root/var/lib/mesos/replicated_log && {script} kill -9 {pid};");
         }
+        node::run(&["sh", "-c", &script], "").await?;
         let stalled = cloud.condition("Stalled", "True", "LogLost").await?;
         println!("{}", stalled.message);
         let selector = format!(

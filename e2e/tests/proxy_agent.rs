@@ -22,9 +22,8 @@ fn without_an_agent_the_next_leader_is_found_by_checks() -> Result {
         let proxies = proxies(&cloud).await?;
         let agent = Agent::of(&cloud).await?;
         agent.kill().await?;
-        let report = leader_dies(&cloud, BY_CHECKS).await;
-        agent.revive().await?;
-        let report = report?;
+        scene.after(async move { agent.revive().await });
+        let report = leader_dies(&cloud, BY_CHECKS).await?;
         println!("{report}");
         assert!(report.wrong().is_empty(), "{:#?}", report.wrong());
         assert_eq!(self::proxies(&cloud).await?, proxies, "a proxy was disturbed");

@@ -20,9 +20,11 @@ fn a_slave_that_is_killed_leaves_no_container() -> Result {
         let cloud = scene.sample().await?;
         let old = API.post(scene, "/e2e-killed").await?;
         let pod = pod_of(&cloud, &old).await?;
+        let killed = Instant::now();
         node::signal(&pod, "SIGKILL").await?;
         old.no_container_left().await?;
         let new = API.healthy("/e2e-killed", &old.id).await?;
+        println!("the next task is healthy after {:.1?}", killed.elapsed());
         let containers = docker::of_task(&new.id).await?;
         assert!(containers.len() == 1 && containers[0].running, "{containers:?}");
         cloud.settled().await?;
@@ -33,7 +35,7 @@ fn a_slave_that_is_killed_leaves_no_container() -> Result {
     })
 }
 
-/// From two slaves on the node to one and back, with the operator killed on the way: the one that goes says goodbye,
+/// From two slaves on the node to one and back, with the operator killed on both ways: the one that goes says goodbye,
 /// and the ports are cut anew.
 #[test]
 fn slaves_of_a_node_become_fewer_and_more() -> Result {
@@ -47,7 +49,7 @@ fn slaves_of_a_node_become_fewer_and_more() -> Result {
         let old = API.post(scene, "/e2e-moves").await?;
         let begun = Instant::now();
         cloud.change(&json!({"slaves": {"perNode": 1}}), false).await?;
-        operator::restart(&scene.cluster).await?;
+        operator::kill(&scene.cluster).await?;
         eventually("one slave is left, with all ports", async || {
             let slaves = slaves().await?;
             let all = matches!(slaves.as_slice(), [one] if ports(one) == "[31000-32000]");
@@ -59,7 +61,14 @@ fn slaves_of_a_node_become_fewer_and_more() -> Result {
         cloud.settled().await?;
         let new = API.healthy("/e2e-moves", &old.id).await?;
 
+        let before = cloud.lives().await?;
         cloud.change(&json!({"slaves": {"perNode": 2}}), false).await?;
+        eventually("the first pod has changed", async || {
+            let begun = cloud.lives().await? != before;
+            Ok(begun.then_some(()).ok_or(format!("{before:?}")))
+        })
+        .await?;
+        operator::kill(&scene.cluster).await?;
         cloud.settled().await?;
         new.no_container_left().await?;
         eventually("each slave has its own half of the ports", async || {

@@ -1,6 +1,7 @@
-//! Pods that no node can run, and disks that are full.
+//! Pods that no node can run, disks that are full, and programs that keep ending.
 
 use mesoscloud_e2e::cloud::{small, without};
+use mesoscloud_e2e::marathon::eventually;
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::json;
 
@@ -50,6 +51,29 @@ fn without_a_node_or_without_room_on_disk() -> Result {
             others,
             "others were disturbed"
         );
+        Ok(())
+    })
+}
+
+/// No member serves, so that none can be corrected while the others do.
+#[test]
+fn all_members_keep_ending() -> Result {
+    test("bad_input_crash_loop", async |scene| {
+        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "ending");
+        // Marathon takes each such variable for a flag, and ends for one that it does not know.
+        let env = json!([{"name": "MARATHON_E2E", "value": "unknown"}]);
+        let spec = small(json!({"marathon": {"replicas": 2, "env": env}}));
+        cloud.create(&spec, false).await?;
+        let ends = cloud.condition("MarathonReady", "False", "CrashLoop").await?;
+        names(&ends.message, &["marathon", "ending-marathon-"]);
+        eventually("both were started again", async || {
+            let mut lives = cloud.lives().await?;
+            lives.retain(|name, life| name.starts_with("ending-marathon-") && life.restarts > 1);
+            Ok((lives.len() == 2).then_some(()).ok_or(format!("{lives:?}")))
+        })
+        .await?;
+        cloud.change(&json!({"marathon": {"env": null}}), false).await?;
+        cloud.settled().await?;
         Ok(())
     })
 }

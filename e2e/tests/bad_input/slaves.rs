@@ -1,6 +1,7 @@
 //! Slaves that cannot run where they are: their ports are taken, the node has no Docker, the node has no cgroup v1.
+//! And slaves that are to run nowhere.
 
-use mesoscloud_e2e::cloud::{small, without};
+use mesoscloud_e2e::cloud::{NOTICED, small, without};
 use mesoscloud_e2e::{Cloud, Result, test};
 use serde_json::{Value, json};
 
@@ -27,16 +28,12 @@ fn each_obstacle_is_named_and_its_removal_heals() -> Result {
         let taken = json!({"slaves": {"basePort": 5061, "taskPorts": {"begin": 32000, "end": 32099}}});
         cloud.change(&taken, false).await?;
         let conflict = cloud
-            .until(
-                "names the tasks' ports",
-                mesoscloud_e2e::cloud::NOTICED,
-                |status| {
-                    let mut conditions = status.conditions.iter();
-                    conditions
-                        .find(|c| c.type_ == "SlavesReady" && c.message.contains("32000-32000"))
-                        .cloned()
-                },
-            )
+            .until("names the tasks' ports", NOTICED, |status| {
+                let mut conditions = status.conditions.iter();
+                conditions
+                    .find(|c| c.type_ == "SlavesReady" && c.message.contains("32000-32000"))
+                    .cloned()
+            })
             .await?;
         assert_eq!(conflict.reason, "HostPortConflict");
         assert!(
@@ -83,6 +80,34 @@ fn each_obstacle_is_named_and_its_removal_heals() -> Result {
             "others were disturbed"
         );
         assert_eq!(sample.lives().await?, untouched, "the sample was disturbed");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_node_it_is_said_and_a_node_heals() -> Result {
+    test("bad_input_slaves_nowhere", async |scene| {
+        let cloud = Cloud::new(&scene.cluster, &scene.namespace().await?, "nowhere");
+        let nowhere = json!({"e2e.mesoscloud.io/nowhere": "true"});
+        let spec = small(json!({"slaves": {"nodeSelector": nowhere}}));
+        cloud.create(&spec, false).await?;
+        let said = cloud
+            .until("says that no node is selected", NOTICED, |status| {
+                let mut conditions = status.conditions.iter();
+                conditions
+                    .find(|c| c.type_ == "SlavesReady" && c.message.contains("no node is selected"))
+                    .cloned()
+            })
+            .await?;
+        assert_eq!(
+            (said.status.as_str(), said.reason.as_str()),
+            ("False", "ComponentsNotReady")
+        );
+        assert!(cloud.pods(Some("slave")).await?.is_empty());
+        cloud
+            .change(&json!({"slaves": {"nodeSelector": null}}), false)
+            .await?;
+        cloud.settled().await?;
         Ok(())
     })
 }

@@ -18,8 +18,32 @@ use tokio::task::JoinSet;
 /// How much later than the operator this watch may see a pod.
 const LATE: Duration = Duration::from_secs(1);
 
-/// What was seen of pods: when, of which, and whether it served.
-type Seen = Arc<Mutex<Vec<(Timestamp, String, bool)>>>;
+/// What was seen of a pod.
+#[derive(Clone, Debug)]
+struct Sight {
+    when: Timestamp,
+    pod: String,
+    uid: Option<String>,
+    /// Whether it served.
+    ready: bool,
+}
+
+type Seen = Arc<Mutex<Vec<Sight>>>;
+
+/// A pod that the operator deleted.
+struct Deleted {
+    pod: String,
+    uid: Option<String>,
+    at: Timestamp,
+}
+
+impl Deleted {
+    /// Whether a successor of it served before `then`; what is heard late of itself does not count.
+    fn was_back(&self, seen: &[Sight], then: Timestamp) -> bool {
+        let mut later = seen.iter().filter(|s| s.when > self.at && s.when <= then);
+        later.any(|s| s.ready && s.pod == self.pod && s.uid != self.uid)
+    }
+}
 
 /// Watches until it is asked.
 pub struct Hand {
@@ -52,10 +76,10 @@ impl Hand {
     }
 
     /// Checks that whenever the operator deleted a member that served, whatever it had deleted of the same component
-    /// before was back and served.
-    pub async fn never_two_at_once(&self) -> Result {
+    /// before was back and served. `rolled`: something has changed that it must have deleted members for.
+    pub async fn never_two_at_once(&self, rolled: bool) -> Result {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut last: BTreeMap<String, (String, Timestamp)> = BTreeMap::new();
+        let mut last: BTreeMap<String, Deleted> = BTreeMap::new();
         let (mut deleted, mut served) = (0, 0);
         for request in self.audit.requests().await? {
             let Some(pod) = request
@@ -69,25 +93,31 @@ impl Hand {
             let (pod, at) = (pod.split('?').next().unwrap_or(pod), request.at);
             let (component, _) = pod.rsplit_once('-').context(pod)?;
             deleted += 1;
-            let before = seen
-                .iter()
-                .rev()
-                .find(|(when, name, _)| *when < at && name == pod);
+            let before = seen.iter().rev().find(|s| s.when < at && s.pod == pod);
             // Of one that does not serve anyway nothing is lost.
-            if before.is_some_and(|(_, _, ready)| *ready) {
+            if before.is_some_and(|s| s.ready) {
                 served += 1;
-                if let Some((former, since)) = last.get(component)
-                    && former != pod
-                    && !seen.iter().any(|(when, name, ready)| {
-                        *ready && name == former && when > since && *when <= at + LATE
-                    })
+                if let Some(former) = last.get(component)
+                    && former.pod != pod
+                    && !former.was_back(&seen, at + LATE)
                 {
+                    let (former, since) = (&former.pod, former.at);
                     return Err(Error::new(format!(
                         "the operator deleted {pod} at {at}, and {former}, deleted at {since}, was not back: {seen:#?}"
                     )));
                 }
             }
-            last.insert(component.to_owned(), (pod.to_owned(), at));
+            let deleted = Deleted {
+                pod: pod.to_owned(),
+                uid: before.and_then(|s| s.uid.clone()),
+                at,
+            };
+            last.insert(component.to_owned(), deleted);
+        }
+        if rolled && deleted == 0 {
+            return Err(Error::new(
+                "a change was rolled out, but the audit log tells of no deleted pod",
+            ));
         }
         println!(
             "the operator deleted {deleted} pods; of those {served} served, each when the one before was back"
@@ -97,6 +127,11 @@ impl Hand {
 }
 
 fn note(seen: &Seen, pod: &Pod) {
-    let entry = (Timestamp::now(), pod.name_any(), is_pod_ready(pod));
-    seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    let sight = Sight {
+        when: Timestamp::now(),
+        pod: pod.name_any(),
+        uid: pod.uid(),
+        ready: is_pod_ready(pod),
+    };
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(sight);
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::{Report, median};
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 170.0;
+const LEFT: f64 = 190.0;
 const ROW: f64 = 34.0;
 /// The axis, in seconds: logarithmic, from the first to the last.
 const AXIS: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 1.0, 4.0, 16.0];
@@ -17,8 +17,9 @@ pub fn svg(report: &Report) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {:.0}\" \
          font-family=\"sans-serif\" font-size=\"13\" fill=\"#808080\">\n\
-         <title>Seconds from a leader's death to the next leader's first answer</title>\n",
-        bottom + 40.0
+         <title>Seconds from a death to the next answer. {}</title>\n",
+        bottom + 40.0,
+        report.programs
     );
     // Writing to a String cannot fail.
     for tick in AXIS {

@@ -10,6 +10,8 @@ use crate::scenario::{Measured, Scenario};
 /// Everything that was measured in one run of the program.
 #[derive(Default)]
 pub struct Report {
+    /// What ran as Mesos and Marathon.
+    pub programs: String,
     scenarios: Vec<(Scenario, Measured)>,
 }
 
@@ -33,6 +35,14 @@ fn best(values: &[f64]) -> f64 {
 }
 
 impl Report {
+    /// One about these programs.
+    pub fn of(programs: String) -> Self {
+        Self {
+            programs,
+            scenarios: Vec::new(),
+        }
+    }
+
     /// Takes up a scenario.
     pub fn add(&mut self, scenario: Scenario, measured: Measured) {
         self.scenarios.push((scenario, measured));
@@ -43,7 +53,7 @@ impl Report {
         &self.scenarios
     }
 
-    fn of(&self, scenario: Scenario) -> Option<&Measured> {
+    fn measured(&self, scenario: Scenario) -> Option<&Measured> {
         let mut all = self.scenarios.iter();
         all.find(|(s, _)| *s == scenario).map(|(_, measured)| measured)
     }
@@ -74,7 +84,7 @@ impl Report {
     fn goals(&self) -> Vec<(String, bool)> {
         let mut goals = Vec::new();
         let mut median_and_worst = |scenario: Scenario, within: f64, at_worst: f64| {
-            if let Some(m) = self.of(scenario) {
+            if let Some(m) = self.measured(scenario) {
                 let met = median(&m.seconds) <= within && worst(&m.seconds) <= at_worst;
                 let name = scenario.name();
                 goals.push((
@@ -85,7 +95,9 @@ impl Report {
         };
         median_and_worst(Scenario::Killed, 0.25, 0.8);
         median_and_worst(Scenario::Deleted, 0.25, 0.8);
+        median_and_worst(Scenario::Forced, 0.25, 0.8);
         median_and_worst(Scenario::WithoutOperator, 0.25, 0.8);
+        median_and_worst(Scenario::DeletedWithoutOperator, 0.25, 0.8);
         median_and_worst(Scenario::WithoutAgent, f64::INFINITY, 1.5);
         median_and_worst(Scenario::Marathon, 1.0, f64::INFINITY);
         for (slow, factor) in [(Scenario::WithoutGuard, 12.0), (Scenario::Plain, 30.0)] {
@@ -96,7 +108,7 @@ impl Report {
                 ));
             }
         }
-        if let Some(m) = self.of(Scenario::Rollout) {
+        if let Some(m) = self.measured(Scenario::Rollout) {
             goals.push((
                 "rollout: exactly one change of leader".to_owned(),
                 m.changes == m.seconds.len(),
@@ -112,23 +124,30 @@ impl Report {
         goals
     }
 
+    /// The goals that were not reached.
+    pub fn missed(&self) -> Vec<String> {
+        let missed = self.goals().into_iter().filter(|(_, met)| !met);
+        missed.map(|(goal, _)| goal).collect()
+    }
+
     /// How many times slower another scenario is than [`Scenario::Killed`], by their medians.
     fn ratio(&self, slow: Scenario) -> Option<f64> {
-        Some(median(&self.of(slow)?.seconds) / median(&self.of(Scenario::Killed)?.seconds))
+        Some(median(&self.measured(slow)?.seconds) / median(&self.measured(Scenario::Killed)?.seconds))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.programs)?;
         writeln!(
             f,
-            "{:<18}{:>5}{:>9}{:>9}{:>9}{:>10}{:>8}{:>8}{:>9}",
+            "{:<26}{:>5}{:>9}{:>9}{:>9}{:>10}{:>8}{:>8}{:>9}",
             "scenario", "runs", "min s", "median s", "max s", "requests", "failed", "standby", "slowest s"
         )?;
         for (scenario, m) in &self.scenarios {
             writeln!(
                 f,
-                "{:<18}{:>5}{:>9.3}{:>9.3}{:>9.3}{:>10}{:>8}{:>8}{:>9.3}",
+                "{:<26}{:>5}{:>9.3}{:>9.3}{:>9.3}{:>10}{:>8}{:>8}{:>9.3}",
                 scenario.name(),
                 m.seconds.len(),
                 best(&m.seconds),
@@ -145,7 +164,7 @@ impl fmt::Display for Report {
                 writeln!(f, "{} takes {ratio:.1} times as long as killed", slow.name())?;
             }
         }
-        if let Some(killed) = self.of(Scenario::Killed) {
+        if let Some(killed) = self.measured(Scenario::Killed) {
             write!(f, "where the time goes:\n{}", killed.stages)?;
         }
         for (goal, met) in self.goals() {
@@ -182,6 +201,7 @@ mod tests {
             text.contains("MISSED killed: 12 times faster than without-guard"),
             "{text}"
         );
+        assert_eq!(report.missed(), ["killed: 12 times faster than without-guard"]);
         assert!(text.contains("11.0 times"), "{text}");
     }
 }

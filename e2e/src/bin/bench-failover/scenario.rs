@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use kube::ResourceExt as _;
 use mesoscloud_e2e::agent::Agent;
-use mesoscloud_e2e::load::{Leader, Load, MARATHON_PROXY, MESOS_PROXY, Target};
-use mesoscloud_e2e::{Cloud, Context as _, Result, operator};
+use mesoscloud_e2e::cloud::Life;
+use mesoscloud_e2e::load::{Leader, Load, MARATHON_PROXY, MESOS_PROXY, Report, Target};
+use mesoscloud_e2e::writer::Writer;
+use mesoscloud_e2e::{Cloud, Context as _, Result, ZOOKEEPER, operator};
 use serde_json::{Value, json};
 
 use crate::blow;
@@ -28,6 +31,8 @@ pub enum Scenario {
     Forced,
     /// SIGKILL while no operator runs.
     WithoutOperator,
+    /// Its pod is deleted while no operator runs.
+    DeletedWithoutOperator,
     /// SIGKILL while the agent beside HAProxy is dead.
     WithoutAgent,
     /// SIGKILL without guards.
@@ -38,12 +43,17 @@ pub enum Scenario {
     Rollout,
     /// SIGKILL of the leading Marathon.
     Marathon,
+    /// SIGKILL of the leading ZooKeeper member: until a client's next write is acknowledged.
+    ZooKeeper,
+    /// SIGKILL of the HAProxy in front of Mesos: until the same leader answers again.
+    Haproxy,
 }
 
 /// What was measured of one scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// From the death to the next leader's first answer, of each run, in seconds.
+    /// From the death to the next leader's first answer, of each run, in seconds; where no such leader died, the longest
+    /// time without an answer.
     pub seconds: Vec<f64>,
     /// Requests sent.
     pub requests: usize,
@@ -61,13 +71,16 @@ pub struct Measured {
 
 impl Scenario {
     /// Every scenario; those that change the cloud's settings, and are slow, come last.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Killed,
         Self::Deleted,
         Self::Forced,
         Self::WithoutOperator,
+        Self::DeletedWithoutOperator,
         Self::WithoutAgent,
         Self::Marathon,
+        Self::ZooKeeper,
+        Self::Haproxy,
         Self::Rollout,
         Self::WithoutGuard,
         Self::Plain,
@@ -80,11 +93,14 @@ impl Scenario {
             Self::Deleted => "pod-deleted",
             Self::Forced => "pod-forced",
             Self::WithoutOperator => "without-operator",
+            Self::DeletedWithoutOperator => "deleted-without-operator",
             Self::WithoutAgent => "without-agent",
             Self::WithoutGuard => "without-guard",
             Self::Plain => "plain",
             Self::Rollout => "rollout",
             Self::Marathon => "marathon",
+            Self::ZooKeeper => "zookeeper",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -95,6 +111,7 @@ impl Scenario {
             Self::Deleted => "the leading master's pod is deleted",
             Self::Forced => "the leading master's pod is deleted with --force",
             Self::WithoutOperator => "SIGKILL of the leading master, no operator running",
+            Self::DeletedWithoutOperator => "the leading master's pod is deleted, no operator running",
             Self::WithoutAgent => "SIGKILL of the leading master, proxy-agent stopped",
             Self::WithoutGuard => "SIGKILL of the leading master, no guard",
             Self::Plain => {
@@ -102,6 +119,10 @@ impl Scenario {
             }
             Self::Rollout => "all three masters replaced by a change of their spec",
             Self::Marathon => "SIGKILL of the leading Marathon",
+            Self::ZooKeeper => {
+                "SIGKILL of the leading ZooKeeper member, until the next write through 127.0.0.1:2181"
+            }
+            Self::Haproxy => "SIGKILL of the HAProxy in front of Mesos, until it serves again",
         }
     }
 
@@ -109,6 +130,7 @@ impl Scenario {
     pub fn runs(self, runs: usize) -> usize {
         match self {
             Self::Plain => runs.min(3),
+            Self::ZooKeeper | Self::Haproxy => runs.min(5),
             _ => runs,
         }
     }
@@ -138,14 +160,16 @@ impl Scenario {
             cloud.change(&settings, false).await?;
         }
         cloud.settled().await?;
-        if self == Self::WithoutOperator {
+        if matches!(self, Self::WithoutOperator | Self::DeletedWithoutOperator) {
             operator::scale(&cloud.cluster, 0).await?;
         }
         let pods = cloud.pods(None).await?.len();
         let mut measured = Measured::default();
         for run in 1..=runs {
             cloud.pods_ready(pods).await?;
-            let seconds = if self.is_without_agent() {
+            let seconds = if matches!(self, Self::ZooKeeper | Self::Haproxy) {
+                self.beside(cloud, &mut measured).await?
+            } else if self.is_without_agent() {
                 let agent = Agent::of(cloud).await?;
                 agent.kill().await?;
                 let seconds = self.once(cloud, run, &mut measured).await;
@@ -164,9 +188,12 @@ impl Scenario {
         matches!(self, Self::WithoutAgent | Self::Plain)
     }
 
-    /// Whether no request may fail: there are guards, and an agent that holds.
+    /// Whether no request may fail: there are guards, and a proxy with an agent that holds.
     pub fn holds(self) -> bool {
-        !matches!(self, Self::WithoutAgent | Self::WithoutGuard | Self::Plain)
+        !matches!(
+            self,
+            Self::WithoutAgent | Self::WithoutGuard | Self::Plain | Self::Haproxy
+        )
     }
 
     async fn once(self, cloud: &Cloud, run: usize, measured: &mut Measured) -> Result<f64> {
@@ -175,9 +202,11 @@ impl Scenario {
         let clocks = (SystemTime::now(), Instant::now());
         let old = load.usual().await?;
         let watch = match self {
-            Self::Killed | Self::Deleted | Self::Forced | Self::WithoutOperator => {
-                Some(Watch::start(cloud).await?)
-            }
+            Self::Killed
+            | Self::Deleted
+            | Self::Forced
+            | Self::WithoutOperator
+            | Self::DeletedWithoutOperator => Some(Watch::start(cloud).await?),
             _ => None,
         };
         let death = self.strike(cloud, &old, run).await?;
@@ -192,8 +221,8 @@ impl Scenario {
         let killed = death.is_some();
         let death = match death {
             Some(death) => death.duration_since(began)?,
-            // A pod that is deleted goes on for a while: it is dead when it has answered for the last time.
-            None => report.last_answer(&old).context("it never answered")?,
+            // A pod that is deleted goes on for a while: it lived when the last request came that it answered.
+            None => report.last_asked(&old).context("it never answered")?,
         };
         if let Some(watch) = watch {
             let death = began + death;
@@ -208,6 +237,44 @@ impl Scenario {
             // A container that was killed several times is started again later and later; in a new pod it is not.
             cloud.delete_pod(&old.name, false).await?;
         }
+        self.count(&report, measured);
+        Ok(answered.saturating_sub(death).as_secs_f64())
+    }
+
+    /// Somebody dies who leads no masters. Returns the longest time that his own clients got no answer.
+    async fn beside(self, cloud: &Cloud, measured: &mut Measured) -> Result<f64> {
+        let load = Load::on(self.target(), PACE, &cloud.name);
+        load.usual().await?;
+        let writer = Writer::start(ZOOKEEPER);
+        writer.acknowledged_after(Instant::now(), PATIENCE).await?;
+        let victim = if self == Self::ZooKeeper {
+            cloud.leading_zookeeper().await?
+        } else {
+            let mut proxies = cloud.pods(Some("mesos-proxy")).await?;
+            proxies.pop().context("no proxy")?
+        };
+        let name = victim.name_any();
+        blow::kill(cloud, &name).await?;
+        cloud.reborn(&name, &Life::of(&victim)).await?;
+        tokio::time::sleep(AFTER).await;
+        let (report, written) = (load.stop().await?, writer.stop().await?);
+        let kept = written.lost.is_empty().then_some(());
+        kept.context("acknowledged writes are lost")?;
+        self.count(&report, measured);
+        cloud.delete_pod(&name, false).await?;
+        cloud.settled().await?;
+        // A Service follows its proxy a moment later.
+        Load::on(self.target(), PACE, &cloud.name).usual().await?;
+        let pause = if self == Self::ZooKeeper {
+            written.longest_pause
+        } else {
+            report.longest_pause()
+        };
+        Ok(pause.as_secs_f64())
+    }
+
+    /// Adds up what came of the load, and shows what should not have.
+    fn count(self, report: &Report, measured: &mut Measured) {
         measured.requests += report.samples.len();
         measured.failed += report.lost();
         measured.wrong += report.wrong().len();
@@ -217,15 +284,14 @@ impl Scenario {
             println!("  wrong: {sample:?}");
         }
         for sample in report.samples.iter().filter(|s| self.holds() && s.is_lost()) {
-            println!("  failed, {death:?} after the start: {sample:?}");
+            println!("  failed: {sample:?}");
         }
-        Ok(answered.saturating_sub(death).as_secs_f64())
     }
 
     /// Returns the moment of death, where it is known.
     async fn strike(self, cloud: &Cloud, leader: &Leader, run: usize) -> Result<Option<SystemTime>> {
         match self {
-            Self::Deleted => cloud.delete_pod(&leader.name, false).await?,
+            Self::Deleted | Self::DeletedWithoutOperator => cloud.delete_pod(&leader.name, false).await?,
             Self::Forced => cloud.delete_pod(&leader.name, true).await?,
             Self::Rollout => {
                 // A variable that Mesos does not know changes nothing but the template.

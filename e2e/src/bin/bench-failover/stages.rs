@@ -104,18 +104,18 @@ impl Stages {
 
     /// Median of each stage's end, in milliseconds after the death.
     pub fn medians(&self) -> Vec<(&'static str, f64)> {
-        let named = self
-            .0
-            .iter()
-            .map(|(stage, times)| (STAGES[*stage].0, median(times)));
-        named.collect()
+        let named = self.0.iter();
+        named
+            .map(|(stage, times)| (STAGES[*stage].0, median(times)))
+            .collect()
     }
 }
 
 impl fmt::Display for Stages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, after) in self.medians() {
-            writeln!(f, "  {name:<22} {after:7.1} ms after the death")?;
+        for ((name, after), times) in self.medians().into_iter().zip(self.0.values()) {
+            let runs = times.len();
+            writeln!(f, "  {name:<22} {after:7.1} ms after the death, {runs} told")?;
         }
         Ok(())
     }
