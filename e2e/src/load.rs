@@ -169,6 +169,20 @@ impl Load {
         self.until("another leader answers", patience, answered).await
     }
 
+    /// Waits until a leader has answered a request that was sent after `since`; returns when.
+    ///
+    /// # Errors
+    /// When none does within `patience`.
+    pub async fn answered_after(&self, since: Instant, patience: Duration) -> Result<Instant> {
+        let since = since.saturating_duration_since(self.began);
+        let answered = |samples: &[Sample]| {
+            let after = samples.iter().filter(|s| s.sent > since && s.leader().is_some());
+            after.map(|s| s.over).min()
+        };
+        let over = self.until("a leader answers", patience, answered).await?;
+        Ok(self.began + over)
+    }
+
     async fn until<T>(
         &self,
         what: &str,
