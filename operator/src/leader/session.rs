@@ -22,7 +22,7 @@ pub async fn open(servers: &str) -> Result<Client, Error> {
 }
 
 /// Connects to an ensemble.
-pub fn connector() -> Connector {
+fn connector() -> Connector {
     Client::connector()
         // The oldest protocol that is still spoken: a 3.4 server drops a connection that asks for more.
         .with_server_version(3, 4, 8)
