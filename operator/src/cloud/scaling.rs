@@ -153,10 +153,8 @@ impl Seen<'_> {
 /// change is held up.
 pub fn keeps_election_closed(seen: &Seen<'_>, stands_in: bool) -> bool {
     let Size { members, sized_for } = seen.size;
-    let present = || (0..members).filter_map(|n| seen.member(n));
-    let serving = || present().filter(|m| m.ready && !m.terminating);
-    let whole =
-        serving().filter(|m| m.updated).count() == present().count() && seen.serving(members) == members;
+    let serving = || (0..members).filter_map(|n| seen.member(n).filter(|m| m.ready && !m.terminating));
+    let whole = seen.serving(members) == members && serving().all(|m| m.updated);
     let largest = serving().map(|m| m.sized_for.unwrap_or(sized_for)).max();
     let suffice = seen.serving(members) >= quorum(largest.unwrap_or(sized_for));
     sized_for > members && !whole && !(stands_in && suffice)

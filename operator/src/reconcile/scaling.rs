@@ -56,7 +56,7 @@ pub async fn resize(
         }
         // The first creation is one step.
         let step = if live.is_none() {
-            Step::Resize(size)
+            Step::Done
         } else if under_way.is_empty() {
             next(ctx, cloud, component, size, wanted, leaders).await?
         } else if size == Size::settled(wanted) {
@@ -72,9 +72,6 @@ pub async fn resize(
         match component {
             Component::ZooKeeper => cloud.spec.zookeeper.replicas = becomes.members,
             _ => cloud.spec.masters.replicas = becomes.members,
-        }
-        if live.is_none() {
-            continue;
         }
         let what = match step {
             Step::Done => continue,
