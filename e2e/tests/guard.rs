@@ -193,11 +193,7 @@ fn every_guard_is_small() -> Result {
 fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
     test("guard_quorum", async |scene| {
         let cloud = scene.sample().await?;
-        // In a new pod the container's first restart is not put off.
-        for master in cloud.pods(Some("master")).await? {
-            cloud.delete_pod(&master.name_any(), false).await?;
-        }
-        cloud.settled().await?;
+        Box::pin(in_new_pods(&cloud, "master")).await?;
         let load = Load::start(&cloud.name);
         let old = load.usual().await?;
         let silent = cloud.pod_api().get(&standby(&cloud, &old).await?).await?;
@@ -226,25 +222,34 @@ fn without_a_quorum_it_waits_for_its_neighbour() -> Result {
 fn a_leading_marathon_that_is_killed() -> Result {
     test("guard_marathon", async |scene| {
         let cloud = scene.sample().await?;
+        Box::pin(in_new_pods(&cloud, "marathon")).await?;
         let status = cloud.settled().await?;
         let old = status.leaders.marathon.context("no Marathon leads")?.name;
-        let before = Counts::of(&cloud, &old).await?;
-        let pod = cloud.pod_api().get(&old).await?;
-        node::signal(&pod, "SIGKILL").await?;
-        eventually("its candidacy is withdrawn", async || {
-            let now = Counts::of(&cloud, &old).await?;
-            let done = now.deaths == before.deaths + 1 && now.withdrawn == before.withdrawn + 1;
-            Ok(done.then_some(()).ok_or(format!("{now:?}")))
-        })
-        .await?;
-        cloud.reborn(&old, &Life::of(&pod)).await?;
+        marathon_is_killed(&cloud, &old).await?;
         let status = cloud.settled().await?;
         assert_ne!(status.leaders.marathon.context("no Marathon leads")?.name, old);
-        // Its successor in the same pod has a candidacy of its own, which stays.
-        let after = Counts::of(&cloud, &old).await?;
-        assert_eq!(after.withdrawn, before.withdrawn + 1);
         Ok(())
     })
+}
+
+/// A Marathon is killed; its candidacy is withdrawn, and that of its successor in the same pod stays.
+async fn marathon_is_killed(cloud: &Cloud, name: &str) -> Result {
+    let before = Counts::of(cloud, name).await?;
+    let pod = cloud.pod_api().get(name).await?;
+    node::signal(&pod, "SIGKILL").await?;
+    let expected = Counts {
+        deaths: before.deaths + 1,
+        withdrawn: before.withdrawn + 1,
+    };
+    eventually("its candidacy is withdrawn", async || {
+        let now = Counts::of(cloud, name).await?;
+        Ok((now == expected).then_some(()).ok_or(format!("{now:?}")))
+    })
+    .await?;
+    cloud.reborn(name, &Life::of(&pod)).await?;
+    cloud.settled().await?;
+    assert_eq!(Counts::of(cloud, name).await?, expected);
+    Ok(())
 }
 
 /// The leader dies by `blow`, under load; another answers within this time, and nobody else ever.
@@ -271,6 +276,15 @@ fn leader_dies(name: &str, within: Duration, blow: impl AsyncFnOnce(&Cloud, &str
         cloud.settled().await?;
         Ok(())
     })
+}
+
+/// Starts a component's programs in new pods, where their first restart is not put off.
+async fn in_new_pods(cloud: &Cloud, component: &str) -> Result {
+    for pod in cloud.pods(Some(component)).await? {
+        cloud.delete_pod(&pod.name_any(), false).await?;
+        cloud.reborn(&pod.name_any(), &Life::of(&pod)).await?;
+    }
+    cloud.settled().await.map(drop)
 }
 
 /// How the program of a pod ended, once it has. It may come back in the same pod or in another.

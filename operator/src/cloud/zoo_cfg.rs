@@ -28,7 +28,7 @@ pub fn zoo_cfg(id: &CloudId, spec: &ZooKeeper, members: i32, ordinal: i32) -> St
     let mut cfg = format!(
         "tickTime={}\nmaxSessionTimeout={}\ninitLimit={}\nsyncLimit={}\ndataDir={DATA_DIR}\n\
          clientPort={ZOOKEEPER_PORT}\nmaxClientCnxns=0\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n\
-         admin.enableServer=false\n4lw.commands.whitelist=srvr,stat,mntr,ruok,conf\n",
+         admin.enableServer=false\n4lw.commands.whitelist=srvr,stat,mntr,ruok,conf,cons\n",
         spec.tick_time,
         spec.max_session_timeout,
         ticks(20_000),

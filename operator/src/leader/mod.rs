@@ -2,7 +2,7 @@
 
 pub mod closed_election;
 pub mod election_watch;
-mod ensemble;
+pub mod ensemble;
 pub mod session;
 mod watch;
 pub mod withdrawal;

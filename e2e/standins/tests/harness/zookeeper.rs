@@ -28,6 +28,14 @@ pub struct ZooKeeper {
     child: Child,
 }
 
+/// A session with the one that is reached at this address.
+pub async fn client_of(address: &str) -> Result<zk::Client, zk::Error> {
+    let connector = zk::Client::connector()
+        .with_server_version(3, 4, 8)
+        .with_fail_eagerly();
+    connector.connect(address).await
+}
+
 impl ZooKeeper {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -50,10 +58,7 @@ impl ZooKeeper {
     }
 
     async fn try_client(&self) -> Result<zk::Client, zk::Error> {
-        let connector = zk::Client::connector()
-            .with_server_version(3, 4, 8)
-            .with_fail_eagerly();
-        connector.connect(&format!("127.0.0.1:{}", self.port)).await
+        client_of(&format!("127.0.0.1:{}", self.port)).await
     }
 
     pub async fn client(&self) -> zk::Client {

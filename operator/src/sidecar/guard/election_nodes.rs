@@ -1,21 +1,23 @@
 //! The neighbour's candidacies in ZooKeeper, and a session that is ready to end them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use zookeeper_client::{Client, Error};
+use zookeeper_client::{Client, Error, SessionId};
 
 use super::candidacies::Candidacies;
 use super::replicas;
 use crate::cloud::election::Candidate;
-use crate::leader::session;
+use crate::leader::{ensemble, session};
 
 /// Pause before a lost session is replaced: doubled after each failure, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Pause before it is asked again whose a session is.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// The election that the neighbour takes part in.
 #[derive(Clone, Debug)]
@@ -28,8 +30,8 @@ pub struct Election {
     pub read: fn(&str, &[u8]) -> Option<Candidate>,
     /// The neighbour's address as it stands in its candidacy.
     pub address: String,
-    /// Whether nobody else can have it while the neighbour lives.
-    pub only_its_address: bool,
+    /// Address of the pod, from which the neighbour uses its session, and the guard its own.
+    pub ip: IpAddr,
 }
 
 /// What ZooKeeper knows of the neighbour.
@@ -49,7 +51,7 @@ impl ElectionNodes {
         let nodes = Self {
             path: election.path.as_str().into(),
             session: live,
-            candidacies: Arc::new(Mutex::new(Candidacies::new(election.only_its_address))),
+            candidacies: Arc::default(),
             peers: peers_seen,
         };
         (nodes.clone(), follow(ensemble, election, nodes, session, peers))
@@ -92,6 +94,23 @@ impl ElectionNodes {
         }
     }
 
+    /// Asks the members of the ensemble, for ever, whose the sessions are of which that is not certain.
+    async fn clear_up(&self, ensemble: &str, own: SessionId, ip: IpAddr) {
+        loop {
+            let doubtful = self.candidacies().doubtful();
+            if doubtful.is_empty() {
+                return std::future::pending().await;
+            }
+            let sessions = ensemble::sessions(ensemble).await;
+            // Where a network hides who connects, the addresses tell nothing.
+            if sessions.get(&own.0) == Some(&ip) {
+                self.candidacies().learn(&sessions, ip);
+            }
+            tracing::debug!(?doubtful, ?sessions, "several sessions have its words");
+            sleep(DOUBT).await;
+        }
+    }
+
     fn candidacies(&self) -> MutexGuard<'_, Candidacies> {
         // Nothing is half done when a holder panics.
         self.candidacies.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,7 +132,7 @@ async fn follow(
                 session.send_replace(Some(client.clone()));
                 let replicas = format!("{}/{}", election.path, replicas::FOLDER);
                 tokio::select! {
-                    error = follow_candidates(&client, &election, &nodes) => error,
+                    error = follow_candidates(&ensemble, &client, &election, &nodes) => error,
                     error = follow_replicas(&client, &replicas, &peers) => error,
                 }
             }
@@ -126,7 +145,12 @@ async fn follow(
     }
 }
 
-async fn follow_candidates(client: &Client, election: &Election, nodes: &ElectionNodes) -> Error {
+async fn follow_candidates(
+    ensemble: &str,
+    client: &Client,
+    election: &Election,
+    nodes: &ElectionNodes,
+) -> Error {
     // What a candidate wrote stays as it is.
     let mut read = BTreeMap::new();
     loop {
@@ -139,7 +163,10 @@ async fn follow_candidates(client: &Client, election: &Election, nodes: &Electio
             (election.read)(node, data).is_some_and(|candidate| candidate.address == election.address)
         });
         nodes.see(named.map(|(node, (_, owner))| (node.clone(), *owner)).collect());
-        watcher.changed().await;
+        tokio::select! {
+            _ = watcher.changed() => {}
+            () = nodes.clear_up(ensemble, client.session_id(), election.ip) => {}
+        }
     }
 }
 

@@ -98,8 +98,7 @@ async fn candidate(options: Options, port: i32, master: bool) -> std::io::Result
         },
         read: if master { self::master } else { marathon },
         address,
-        // A Marathon's is a name, which its successor in another pod has too.
-        only_its_address: master,
+        ip: options.ip,
     };
     let status = Arc::new(Status::default());
     let (nodes, follow) = ElectionNodes::new(options.zookeeper, election);

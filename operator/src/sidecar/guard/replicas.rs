@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::stream::{FuturesUnordered, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{oneshot, watch};
@@ -20,6 +20,8 @@ pub const FOLDER: &str = "log_replicas";
 pub const VOTES_PATH: &str = "/votes";
 /// Time that a master has for an answer. It takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Time that the others have to answer too, once enough have.
+const STRAGGLERS: Duration = Duration::from_millis(20);
 
 /// The address in a replica's announcement, `log-replica(1)@IP:PORT`.
 pub fn address(announcement: &[u8]) -> Option<SocketAddr> {
@@ -107,21 +109,23 @@ impl Replicas {
     /// Asks all of them, and the masters among them how many they need. An election that begins while too few
     /// replicas are connected is stuck until it times out after a minute (docs/originals.md, "Scaling").
     pub async fn votes(&self) -> Votes {
+        count(self.asked(), PATIENCE).await
+    }
+
+    /// The same, without a wait for the silent ones when the others suffice: one that was replaced is still announced
+    /// at its former address, until its session ends, and nobody is there to refuse a question.
+    pub async fn prompt_votes(&self) -> Votes {
+        count(self.asked(), STRAGGLERS).await
+    }
+
+    /// Of each replica that votes, the quorum that its master was started with, if it tells.
+    fn asked(&self) -> FuturesUnordered<impl Future<Output = Option<Option<usize>>>> {
         let announced = self.announced.borrow().clone();
-        let asked = announced.iter().map(|address| async {
-            let (status, quorum) = tokio::join!(self.status(*address), quorum(*address));
+        let ask = |address| async move {
+            let (status, quorum) = tokio::join!(self.status(address), quorum(address));
             matches!(status, Some(ReplicaStatus::Voting { .. })).then_some(quorum)
-        });
-        let voting: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        Votes {
-            voting: voting.len(),
-            // Whoever does not tell its own may need them all.
-            quorum: voting
-                .iter()
-                .map(|quorum| quorum.unwrap_or(usize::MAX))
-                .max()
-                .unwrap_or(0),
-        }
+        };
+        announced.into_iter().map(ask).collect()
     }
 
     async fn status(&self, of: SocketAddr) -> Option<ReplicaStatus> {
@@ -133,6 +137,28 @@ impl Replicas {
             answer.await.ok()
         };
         timeout(PATIENCE, answered).await.ok()?
+    }
+}
+
+/// Counts who votes. Once those who have answered suffice, the next answer is waited for no longer than `patience`.
+async fn count(mut answers: impl Stream<Item = Option<Option<usize>>> + Unpin, patience: Duration) -> Votes {
+    let mut votes = Votes { voting: 0, quorum: 0 };
+    loop {
+        let next = answers.next();
+        let answer = if votes.suffice() {
+            timeout(patience, next).await.ok().flatten()
+        } else {
+            next.await
+        };
+        match answer {
+            Some(Some(quorum)) => {
+                votes.voting += 1;
+                // Whoever does not tell its own may need them all.
+                votes.quorum = votes.quorum.max(quorum.unwrap_or(usize::MAX));
+            }
+            Some(None) => {}
+            None => return votes,
+        }
     }
 }
 
@@ -153,6 +179,8 @@ async fn quorum(of: SocketAddr) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+
     use super::*;
 
     #[tokio::test]
@@ -167,6 +195,32 @@ mod tests {
             assert_eq!(answer.await, Ok(ReplicaStatus::Recovering));
         }
         assert_eq!(inbox.questions().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn silence_is_waited_for_only_while_the_others_do_not_suffice() {
+        // What the replicas answer at once, where one more never does; what is counted in the end.
+        type Answers = &'static [Option<Option<usize>>];
+        let table: [(Answers, Option<(usize, usize)>); 6] = [
+            (&[], None),
+            (&[Some(Some(2))], None),
+            (&[Some(Some(2)), None], None),
+            (&[Some(Some(2)), Some(None)], None),
+            (&[Some(Some(2)), Some(Some(2))], Some((2, 2))),
+            (&[Some(Some(2)), Some(Some(2)), Some(Some(3))], Some((3, 3))),
+        ];
+        for (answers, expected) in table {
+            let at_once = stream::iter(answers.iter().copied());
+            let counted = timeout(
+                5 * STRAGGLERS,
+                count(at_once.chain(stream::pending()), STRAGGLERS),
+            )
+            .await;
+            let counted = counted.ok().map(|votes| (votes.voting, votes.quorum));
+            assert_eq!(counted, expected, "{answers:?}");
+        }
+        let votes = count(stream::iter([Some(Some(2)), Some(None), None]), STRAGGLERS).await;
+        assert_eq!((votes.voting, votes.quorum), (2, usize::MAX));
     }
 
     #[test]

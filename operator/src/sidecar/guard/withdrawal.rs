@@ -146,7 +146,7 @@ impl Withdrawal {
         let Some(replicas) = &self.replicas else {
             return true;
         };
-        let votes = replicas.votes().await;
+        let votes = replicas.prompt_votes().await;
         let suffice = votes.suffice();
         let changed = self.waits.send_if_modified(|waits| {
             let changed = waits.is_some() == suffice;
@@ -180,7 +180,7 @@ mod tests {
             is_candidate: is_master_candidate,
             read: master,
             address: "10.0.0.7:5050".to_owned(),
-            only_its_address: true,
+            ip: [10, 0, 0, 7].into(),
         };
         let (nodes, _) = ElectionNodes::new("10.0.0.1:2181".to_owned(), election);
         let address = "10.0.0.7:5050".parse().unwrap();

@@ -1,5 +1,5 @@
-//! A guard that is asked to end when its neighbour has ended: it first clears away what the neighbour left, beside a
-//! Marathon with a real ZooKeeper, beside a slave with a Docker that takes its time.
+//! What a guard clears away, beside a Marathon with a real ZooKeeper, beside a slave with a Docker that takes its
+//! time; and that one which is asked to end when its neighbour has ended does so first.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod waiting;
@@ -16,16 +16,17 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use waiting::{eventually, free_port};
-use zookeeper::ZooKeeper;
+use zookeeper::{ZooKeeper, client_of};
 use zookeeper_client as zk;
 
 /// No step takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// An address of this test's own: a guard's port is always the same.
+/// Each test has an address of its own: a guard's port is always the same.
 const IP: &str = "127.0.0.91";
 
 fn guard(arguments: &[&str]) -> Child {
@@ -46,8 +47,8 @@ async fn asked_to_end(guard: &mut Child) {
     assert!(timeout(PATIENCE, guard.wait()).await.unwrap().unwrap().success());
 }
 
-async fn neighbour(port: u16) -> (TcpListener, u16) {
-    let listener = TcpListener::bind((IP, port)).await.unwrap();
+async fn neighbour(ip: &str, port: u16) -> (TcpListener, u16) {
+    let listener = TcpListener::bind((ip, port)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
@@ -59,46 +60,97 @@ async fn held(listener: &TcpListener) -> TcpStream {
     held
 }
 
-#[tokio::test]
-async fn the_candidacy_is_withdrawn_first() {
+fn beside_a_marathon(ip: &str, ensemble: &str) -> Child {
+    let path = "/marathon/leader";
+    guard(&[
+        "marathon",
+        "--zookeeper",
+        ensemble,
+        "--path",
+        path,
+        "--ip",
+        ip,
+        "--host",
+        "its.neighbour",
+    ])
+}
+
+/// A ZooKeeper in which no Marathon is a candidate yet, and a session with it.
+async fn zookeeper() -> (ZooKeeper, zk::Client) {
     let zookeeper = ZooKeeper::start().await;
     let client = zookeeper.client().await;
     let persistent = zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all());
     for folder in ["/marathon", "/marathon/leader"] {
         client.create(folder, b"", &persistent).await.unwrap();
     }
+    (zookeeper, client)
+}
+
+async fn join(session: &zk::Client, host: &str) {
     let candidate = zk::CreateMode::EphemeralSequential.with_acls(zk::Acls::anyone_all());
-    let create = async |session: &zk::Client, host: &str| {
-        let data = format!("{host}:8080");
-        session
-            .create("/marathon/leader/member_", data.as_bytes(), &candidate)
-            .await
-            .unwrap();
-    };
-    create(&client, "its.neighbour").await;
-    create(&client, "somebody.else").await;
+    let (prefix, data) = ("/marathon/leader/member_", format!("{host}:8080"));
+    session.create(prefix, data.as_bytes(), &candidate).await.unwrap();
+}
+
+async fn candidates(client: &zk::Client) -> Vec<String> {
+    let mut left = client.list_children("/marathon/leader").await.unwrap();
+    left.sort();
+    left
+}
+
+/// A way to a port of this machine on which everybody comes from this address, as from a pod's.
+async fn way_from(ip: &'static str, port: u16) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{ip}:0").parse().unwrap()).unwrap();
+            let server = socket.connect(([127, 0, 0, 1], port).into()).await;
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server.unwrap()).await });
+        }
+    });
+    way
+}
+
+#[tokio::test]
+async fn the_candidacy_is_withdrawn_first() {
+    let (zookeeper, client) = zookeeper().await;
+    join(&client, "its.neighbour").await;
+    join(&client, "somebody.else").await;
     // The neighbour's successor, in another pod while the neighbour still lives.
     let successor = zookeeper.client().await;
-    create(&successor, "its.neighbour").await;
-    let (listener, _) = neighbour(8080).await;
-    let ensemble = format!("127.0.0.1:{}", zookeeper.port);
-    let mut guard = guard(&[
-        "marathon",
-        "--zookeeper",
-        &ensemble,
-        "--path",
-        "/marathon/leader",
-        "--ip",
-        IP,
-        "--host",
-        "its.neighbour",
-    ]);
+    join(&successor, "its.neighbour").await;
+    let (listener, _) = neighbour(IP, 8080).await;
+    let mut guard = beside_a_marathon(IP, &format!("127.0.0.1:{}", zookeeper.port));
     let held = held(&listener).await;
     drop((listener, held));
     asked_to_end(&mut guard).await;
-    let mut left = client.list_children("/marathon/leader").await.unwrap();
-    left.sort();
-    assert_eq!(left, ["member_0000000001", "member_0000000002"]);
+    assert_eq!(
+        candidates(&client).await,
+        ["member_0000000001", "member_0000000002"]
+    );
+}
+
+/// Of several sessions with the neighbour's words, ZooKeeper tells which is used from its address: not that which was
+/// there before, but both that it has had.
+#[tokio::test]
+async fn the_neighbours_sessions_are_known_by_its_address() {
+    const IP: &str = "127.0.0.92";
+    let (zookeeper, client) = zookeeper().await;
+    join(&client, "its.neighbour").await;
+    let way = way_from(IP, zookeeper.port).await;
+    let sessions = [client_of(&way).await.unwrap(), client_of(&way).await.unwrap()];
+    for session in &sessions {
+        join(session, "its.neighbour").await;
+    }
+    let (listener, _) = neighbour(IP, 8080).await;
+    let mut guard = beside_a_marathon(IP, &way);
+    let held = held(&listener).await;
+    drop((listener, held));
+    asked_to_end(&mut guard).await;
+    assert_eq!(candidates(&client).await, ["member_0000000000"]);
 }
 
 /// What a Docker was asked to do.
@@ -133,7 +185,7 @@ async fn the_tasks_of_the_slave_are_removed_first() {
         .with_state(asked.clone());
     let engine = UnixListener::bind(&socket).unwrap();
     tokio::spawn(async move { axum::serve(engine, router).await.unwrap() });
-    let (listener, port) = neighbour(0).await;
+    let (listener, port) = neighbour(IP, 0).await;
     let port = port.to_string();
     let (work_dir, socket) = (work.path().to_string_lossy(), socket.to_string_lossy());
     let mut guard = guard(&[
