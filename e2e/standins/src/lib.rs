@@ -6,6 +6,7 @@ pub mod group;
 pub mod http;
 pub mod marathon;
 pub mod master;
+pub mod signals;
 pub mod slave;
 pub mod wire;
 pub mod zk_url;

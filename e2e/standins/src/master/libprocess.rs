@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Master;
@@ -26,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Listener {
     connections: mpsc::Receiver<(TcpStream, SocketAddr)>,
     address: SocketAddr,
+    /// Closes the port when this is dropped.
+    _accepting: JoinSet<()>,
 }
 
 impl Listener {
@@ -36,7 +39,8 @@ impl Listener {
     pub fn new(port: TcpListener, master: Arc<Master>) -> io::Result<Self> {
         let address = port.local_addr()?;
         let (sender, connections) = mpsc::channel(1);
-        tokio::spawn(async move {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
             loop {
                 let (stream, peer) = match port.accept().await {
                     Ok(connection) => connection,
@@ -59,7 +63,11 @@ impl Listener {
                 });
             }
         });
-        Ok(Self { connections, address })
+        Ok(Self {
+            connections,
+            address,
+            _accepting: accepting,
+        })
     }
 }
 

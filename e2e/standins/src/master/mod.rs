@@ -20,7 +20,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -31,6 +30,7 @@ use self::log::replica::{KnownSlave, Replica};
 use self::log::{Log, fatal};
 use self::settings::Settings;
 use crate::flags::Flags;
+use crate::signals;
 
 /// Real ones have their replica vote 0.2 s after their start (docs/originals.md): loading libmesos takes its time.
 const START: Duration = Duration::from_millis(150);
@@ -61,21 +61,12 @@ struct Master {
 
 /// Runs a master until it is told to end.
 pub async fn run() -> ExitCode {
-    // As the first process of a container it would not even notice a signal without a handler.
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return ExitCode::FAILURE;
-    };
+    if let Err(error) = signals::end_at_once() {
+        fatal(&error.to_string());
+    }
     let settings = Flags::from_environment(std::env::vars()).and_then(|flags| Settings::parse(&flags));
     let settings = settings.unwrap_or_else(|error| fatal(&error));
-    tokio::select! {
-        error = work(settings) => fatal(&error),
-        // The original's handler raises the signal again: nothing is closed, its nodes stay in ZooKeeper
-        // (src/logging/logging.cpp @ 0.28.1:81–96).
-        _ = terminate.recv() => std::process::exit(143),
-        _ = interrupt.recv() => std::process::exit(130),
-    }
+    fatal(&work(settings).await)
 }
 
 /// Ends only in failure.

@@ -30,6 +30,7 @@ use self::docker::Docker;
 use self::flags::Settings;
 use self::link::Failure;
 use crate::http;
+use crate::signals;
 use crate::wire::{Registered, SlaveCommand};
 
 /// A (re)registration waits a random part of this, then twice as much each time (`registration_backoff_factor`),
@@ -57,34 +58,20 @@ fn exit(error: impl std::fmt::Display) -> Obstacle {
 }
 
 async fn start() -> Result<(), Obstacle> {
-    let signals = (
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::user_defined1(),
-    );
-    let mut terminate = signal(signals.0).map_err(exit)?;
-    let mut interrupt = signal(signals.1).map_err(exit)?;
-    let mut leave = signal(signals.2).map_err(exit)?;
-    let work = async {
-        let agent = prepare().await?;
-        let master = detector::detect(&agent.settings.master)
-            .map_err(|error| exit(format!("Failed to create a master detector: {error}")))?;
-        tokio::select! {
-            end = serve(&agent, master.clone()) => end,
-            _ = leave.recv() => {
-                // SIGUSR1: unregisters, ends everything, forgets who it was.
-                tracing::info!("Received SIGUSR1 signal; unregistering and shutting down");
-                unregister(&agent, &master).await;
-                agent.shut_down().await;
-                Ok(())
-            }
-        }
-    };
+    signals::end_at_once().map_err(exit)?;
+    let mut leave = signal(SignalKind::user_defined1()).map_err(exit)?;
+    let agent = prepare().await?;
+    let master = detector::detect(&agent.settings.master)
+        .map_err(|error| exit(format!("Failed to create a master detector: {error}")))?;
     tokio::select! {
-        end = work => end,
-        // Dies at once; what its executors started stays (logging.cpp @ 0.28.1:83-96).
-        _ = terminate.recv() => std::process::exit(143),
-        _ = interrupt.recv() => std::process::exit(130),
+        end = serve(&agent, master.clone()) => end,
+        _ = leave.recv() => {
+            // SIGUSR1: unregisters, ends everything, forgets who it was.
+            tracing::info!("Received SIGUSR1 signal; unregistering and shutting down");
+            unregister(&agent, &master).await;
+            agent.shut_down().await;
+            Ok(())
+        }
     }
 }
 

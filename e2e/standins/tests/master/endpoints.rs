@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures::future::join_all;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::http::Reply;
@@ -203,6 +203,33 @@ async fn a_silent_connection_ends_with_the_process() {
             master.get("/health").await.ok()
         })
         .await;
+    }
+}
+
+/// A proxy tries a request again that was cut off, at once: a port that lives on would use its tries up.
+#[tokio::test]
+async fn a_port_takes_nothing_that_is_not_answered() {
+    let cloud = Cloud::start().await;
+    let mut master = cloud.master(1);
+    for signal in ["TERM", "INT", "KILL"] {
+        master.start();
+        master.leads().await;
+        master.program().signal(signal);
+        let (mut answered, mut cut_off) = (0, 0);
+        while let Ok(mut connection) = TcpStream::connect(&master.address).await {
+            let mut answer = Vec::new();
+            let asked = connection.write_all(b"GET /health HTTP/1.0\r\n\r\n").await;
+            let read = connection.read_to_end(&mut answer).await;
+            if asked.is_ok() && read.is_ok() && !answer.is_empty() {
+                answered += 1;
+            } else {
+                cut_off += 1;
+            }
+        }
+        println!("SIG{signal}: {answered} answered, {cut_off} cut off");
+        // The one that was under way.
+        assert!(cut_off <= 1, "SIG{signal}: {cut_off} cut off");
+        master.program().end(seconds(2)).await;
     }
 }
 
