@@ -9,7 +9,7 @@ CLUSTER_MADE_FROM=$CACHE/cluster.key
 
 # cluster_up CONFIG [IMAGE] leaves a whole cluster made from these.
 cluster_up() {
-    local config=$1 image=${2:-} key flaw pods
+    local config=$1 image=${2:-} key flaw
     key=$(key "$(cat "$config" "$TESTBED/audit-policy.yaml")" "$image")
     flaw=$(cluster_flaw "$key")
     if [[ -n $flaw ]]; then
@@ -18,10 +18,22 @@ cluster_up() {
         step "create cluster $CLUSTER" create_cluster "$config" ${image:+--image "$image"}
         echo "$(docker inspect -f '{{.Id}}' "$NODE") $key" >"$CLUSTER_MADE_FROM"
     fi
-    # What is sent to a pod that is gone ends here, as with other networks, and does not leave the machine, where
-    # somebody might answer. Each pod that is there has a route of its own.
+    keep_in
+}
+
+# What is sent to a pod that is gone, or to a Service while kube-proxy rewrites its rules, ends here as with other
+# networks, and does not leave the machine, where somebody might answer. Each pod that is there has a route of its own;
+# what is for a Service that is there has another destination by now.
+keep_in() {
+    local pods services chain
     pods=$(jq -r '.plugins[].ipam.ranges[]?[].subnet' "$TESTBED/images/node/10-ptp.conflist")
     docker exec "$NODE" ip route replace blackhole "$pods"
+    services=$(docker exec "$NODE" \
+        sed -n 's/.*--service-cluster-ip-range=//p' /etc/kubernetes/manifests/kube-apiserver.yaml)
+    for chain in FORWARD OUTPUT; do
+        docker exec "$NODE" sh -ec 'iptables -C "$@" 2>/dev/null || iptables -A "$@"' - \
+            "$chain" -o eth0 -d "$services" -j DROP
+    done
 }
 
 # Tells why there is no cluster that can be used as it is; nothing, when there is one.

@@ -44,6 +44,7 @@ mod tests {
             None
         );
     }
+
     #[test]
     fn sessions_are_told_with_their_addresses() {
         let answer = " /10.244.0.17:41090[1](queued=0,recved=328,sent=328,sid=0x1a21f38b438000e,lop=PING,\

@@ -12,10 +12,10 @@ use crate::cloud::election::{Candidate, Election, leading_node};
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// What ZooKeeper tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum News {
-    /// There is a session. Who leads is told next.
-    Connected,
+    /// There is this session. Who leads is told next.
+    Connected(Client),
     /// Who leads now, in the election with this index.
     Leads(usize, Option<Candidate>),
     /// The session is over: whatever was told may have changed.
@@ -31,7 +31,7 @@ pub async fn follow(ensemble: &[String], elections: &[Election], tell: impl Fn(N
         let ended = match session::open(&ensemble).await {
             Ok(client) => {
                 pause = PAUSE.0;
-                tell(News::Connected);
+                tell(News::Connected(client.clone()));
                 let (client, tell) = (&client, &tell);
                 let all = elections.iter().enumerate().map(|(index, election)| {
                     let tell = move |leader| tell(News::Leads(index, leader));

@@ -14,6 +14,7 @@ use futures::Stream;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Notify, mpsc, watch as channel};
 use tokio::task::AbortHandle;
+use zookeeper_client::Client;
 
 use self::watch::Publisher;
 use crate::cloud::election::Candidate;
@@ -58,6 +59,7 @@ pub struct Watches {
 struct Running {
     electorate: Electorate,
     elected: channel::Receiver<Elected>,
+    session: channel::Receiver<Option<Client>>,
     ask_ensemble: Arc<Notify>,
     task: AbortHandle,
 }
@@ -95,9 +97,11 @@ impl Watches {
             .map(|w| w.elected.borrow().clone())
             .unwrap_or_default();
         let (sender, elected) = channel::channel(known.clone());
+        let (live, session) = channel::channel(None);
         let ask_ensemble = Arc::new(Notify::new());
         let publisher = Publisher {
             elected: sender,
+            session: live,
             changed: self.changed.clone(),
             cloud: cloud.clone(),
         };
@@ -108,11 +112,18 @@ impl Watches {
             Running {
                 electorate,
                 elected,
+                session,
                 ask_ensemble,
                 task,
             },
         );
         known
+    }
+
+    /// The session in which the cloud's elections are watched, while there is one.
+    pub fn session(&self, cloud: &ObjectRef<Guarded>) -> Option<Client> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(cloud)?.session.borrow().clone()
     }
 
     /// Ends the watch of a cloud that is gone.

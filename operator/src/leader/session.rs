@@ -8,7 +8,7 @@ use zookeeper_client::{Client, Connector, Error};
 /// what it owns ends soon after the program.
 const SESSION: Duration = Duration::from_secs(4);
 /// How long a member may be silent before the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A session with the ensemble of these servers, `ip:port` with commas between, of which any may be down.
 ///

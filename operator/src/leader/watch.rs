@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Notify, mpsc, watch as channel};
+use zookeeper_client::Client;
 
 use super::election_watch::{News, follow};
 use super::{Elected, Electorate, ensemble};
@@ -14,6 +15,8 @@ use crate::reconcile::Guarded;
 pub struct Publisher {
     /// Holds what is known.
     pub elected: channel::Sender<Elected>,
+    /// Holds the session in which it is watched, while there is one.
+    pub session: channel::Sender<Option<Client>>,
     /// Is sent the cloud's name after each change.
     pub changed: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     /// The cloud.
@@ -53,11 +56,14 @@ pub async fn run(electorate: Electorate, publisher: Publisher, ask_ensemble: Arc
         }
     };
     let watch_candidates = follow(&addresses, &elections, |news| match news {
-        News::Connected => ask_ensemble.notify_one(),
+        News::Connected(session) => {
+            publisher.session.send_replace(Some(session));
+            ask_ensemble.notify_one();
+        }
         News::Leads(0, leader) => publisher.update(|elected| elected.mesos = leader),
         News::Leads(_, leader) => publisher.update(|elected| elected.marathon = leader),
         // What was last known is told until it is known better.
-        News::Lost => {}
+        News::Lost => drop(publisher.session.send_replace(None)),
     });
     tokio::join!(watch_ensemble, watch_candidates);
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::dereference::References;
@@ -66,10 +67,13 @@ pub async fn withdraw_orphaned(
             continue;
         }
         // The kubelet tells late that a program has started: only what is older than its pod cannot be its own.
-        let successor = fresh.iter().find(|p| p.name_any() == pod);
+        let successor = fresh.iter().find(|p| p.name_any() == pod && !is_given_up(p));
         let born = successor.and_then(ResourceExt::creation_timestamp);
         let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
-        match withdraw(electorate, &election.path, &leader.node, made_until).await {
+        let live = ctx
+            .leaders
+            .session(&ObjectRef::new(&cloud.id.name).within(&cloud.id.namespace));
+        match withdraw(live, electorate, &election.path, &leader.node, made_until).await {
             Ok(true) => {
                 masters_elect |= component == Component::Master;
                 tracing::info!(%pod, node = leader.node, "its pod is gone: its candidacy is withdrawn");
@@ -91,7 +95,13 @@ fn member(cloud: &ValidatedCloud, component: Component, candidate: &Candidate) -
 /// Whether no process of the pod with this name, as far as it is among `pods`, can be the candidate.
 fn is_orphaned<'a>(pods: impl IntoIterator<Item = &'a Pod>, pod: &str, candidate: &Candidate) -> bool {
     let mut own = pods.into_iter().filter(|p| p.name_any() == pod);
-    own.all(|p| !has_started(p) || listens_elsewhere(p, candidate))
+    own.all(|p| is_given_up(p) || !has_started(p) || listens_elsewhere(p, candidate))
+}
+
+/// Whether it is deleted and nobody waits for its processes: they have ended, or it was deleted by force. One such is
+/// gone in a moment, but the pass that sees it would write a status before the next one sees that.
+fn is_given_up(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some() && pod.metadata.deletion_grace_period_seconds == Some(0)
 }
 
 /// Whether the candidate's address is known to be another than the pod's. Marathons have none, only a name.
@@ -116,6 +126,8 @@ async fn others_suffice(cloud: &ValidatedCloud, pods: &[Pod], pod: &str, needed:
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -143,10 +155,18 @@ mod tests {
         };
         let other = pod("c-master-1", true, true);
         let own = |started| pod("c-master-0", started, false);
+        let deleted = |grace| {
+            let mut pod = own(true);
+            pod.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+            pod.metadata.deletion_grace_period_seconds = Some(grace);
+            pod
+        };
         let table = [
             (vec![], true),
             (vec![own(false)], true),
             (vec![own(true)], false),
+            (vec![deleted(30)], false),
+            (vec![deleted(0)], true),
             (vec![elsewhere("10.0.0.8")], true),
             (vec![elsewhere("10.0.0.7")], false),
         ];

@@ -64,7 +64,7 @@ async fn run(ensemble: Vec<String>, election: Election, elected: watch::Sender<E
     };
     let elections = [election];
     follow(&ensemble, &elections, |news| match news {
-        News::Connected => {}
+        News::Connected(_) => {}
         News::Leads(_, leader) => learn(Elected::Known(leader)),
         News::Lost => learn(Elected::Unknown),
     })
