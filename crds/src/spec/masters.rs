@@ -80,7 +80,7 @@ fn image() -> String {
 }
 
 fn default_resources() -> ResourceRequirements {
-    resources("50m", "64Mi", "1Gi")
+    resources("100m", "64Mi", "1Gi")
 }
 
 fn zk_path() -> String {

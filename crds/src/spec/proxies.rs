@@ -163,7 +163,7 @@ fn image() -> String {
 }
 
 fn default_resources() -> ResourceRequirements {
-    resources("20m", "32Mi", "256Mi")
+    resources("50m", "32Mi", "256Mi")
 }
 
 fn hold_timeout() -> i32 {

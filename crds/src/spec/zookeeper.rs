@@ -77,7 +77,7 @@ fn image() -> String {
 }
 
 fn default_resources() -> ResourceRequirements {
-    resources("50m", "192Mi", "512Mi")
+    resources("75m", "192Mi", "512Mi")
 }
 
 fn tick_time() -> i32 {

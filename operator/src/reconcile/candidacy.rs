@@ -40,6 +40,7 @@ pub async fn withdraw_orphaned(
     let Some(electorate) = &references.electorate else {
         return Ok(masters_elect);
     };
+    let object = ObjectRef::new(&cloud.id.name).within(&cloud.id.namespace);
     let elected = &references.elected;
     let masters = Election::of_masters(&cloud.spec.masters.zk_path);
     let marathons = Election::of_marathons(&cloud.spec.marathon.zk_path);
@@ -56,23 +57,10 @@ pub async fn withdraw_orphaned(
             Component::Master => quorum(size.unwrap_or(cloud.spec.masters.replicas)),
             _ => 0,
         };
-        let pods = of_cloud(&ctx.stores.pods, &cloud.id);
-        let seen = pods.iter().map(AsRef::as_ref);
-        if !is_orphaned(seen.filter(|p| component_of(*p) == Some(component)), &pod, leader) {
+        let Some(made_until) = orphaned_until(ctx, cloud, component, needed, &pod, leader).await? else {
             continue;
-        }
-        // What is destroyed is decided on what is, not on what was seen.
-        let fresh = list(ctx, cloud, component).await?;
-        if !is_orphaned(&fresh, &pod, leader) || !others_suffice(cloud, &fresh, &pod, needed).await {
-            continue;
-        }
-        // The kubelet tells late that a program has started: only what is older than its pod cannot be its own.
-        let successor = fresh.iter().find(|p| p.name_any() == pod && !is_given_up(p));
-        let born = successor.and_then(ResourceExt::creation_timestamp);
-        let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
-        let live = ctx
-            .leaders
-            .session(&ObjectRef::new(&cloud.id.name).within(&cloud.id.namespace));
+        };
+        let live = ctx.leaders.session(&object);
         match withdraw(live, electorate, &election.path, &leader.node, made_until).await {
             Ok(true) => {
                 masters_elect |= component == Component::Master;
@@ -83,6 +71,42 @@ pub async fn withdraw_orphaned(
         }
     }
     Ok(masters_elect)
+}
+
+/// Until when a candidacy must have been made, in milliseconds since 1970, to belong to no process of the member `pod`.
+/// `None` when one may be left, or when fewer than the `needed` others are there for an election.
+async fn orphaned_until(
+    ctx: &Context,
+    cloud: &ValidatedCloud,
+    component: Component,
+    needed: i32,
+    pod: &str,
+    candidate: &Candidate,
+) -> Result<Option<i64>, Error> {
+    let pods = of_cloud(&ctx.stores.pods, &cloud.id);
+    let seen = pods.iter().map(AsRef::as_ref);
+    let seen: Vec<&Pod> = seen.filter(|p| component_of(*p) == Some(component)).collect();
+    if !is_orphaned(seen.iter().copied(), pod, candidate) {
+        return Ok(None);
+    }
+    // Nobody takes that back: what is older than that is nobody's, however late it is seen.
+    if let Some(given_up) = given_up_at(&seen, pod) {
+        let suffice = others_suffice(cloud, &seen, pod, needed).await;
+        return Ok(suffice.then_some(given_up - LAG_MS));
+    }
+    // What is destroyed is decided on what is, not on what was seen.
+    let pods = list(ctx, cloud, component).await?;
+    let fresh: Vec<_> = pods.iter().collect();
+    if !is_orphaned(fresh.iter().copied(), pod, candidate)
+        || !others_suffice(cloud, &fresh, pod, needed).await
+    {
+        return Ok(None);
+    }
+    // The kubelet tells late that a program has started: only what is older than its pod cannot be its own.
+    let successor = fresh.iter().find(|p| p.name_any() == pod && !is_given_up(p));
+    let born = successor.and_then(|p| p.creation_timestamp());
+    let made_until = born.map_or(i64::MAX, |born| born.0.as_millisecond() - LAG_MS);
+    Ok(Some(made_until))
 }
 
 /// The member of this cloud that a candidate is.
@@ -104,6 +128,12 @@ fn is_given_up(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() && pod.metadata.deletion_grace_period_seconds == Some(0)
 }
 
+/// When the pod with this name was given up, as far as it is among `pods`, in milliseconds since 1970.
+fn given_up_at(pods: &[&Pod], pod: &str) -> Option<i64> {
+    let own = pods.iter().find(|p| p.name_any() == pod && is_given_up(p));
+    Some(own?.metadata.deletion_timestamp.as_ref()?.0.as_millisecond())
+}
+
 /// Whether the candidate's address is known to be another than the pod's. Marathons have none, only a name.
 fn listens_elsewhere(pod: &Pod, candidate: &Candidate) -> bool {
     let own = pod
@@ -117,8 +147,8 @@ fn listens_elsewhere(pod: &Pod, candidate: &Candidate) -> bool {
 
 /// Whether the next leader would have its quorum: one without it would stand still (docs/originals.md). Readiness
 /// says so late, the guards at once.
-async fn others_suffice(cloud: &ValidatedCloud, pods: &[Pod], pod: &str, needed: i32) -> bool {
-    let others = || pods.iter().filter(|p| p.name_any() != pod);
+async fn others_suffice(cloud: &ValidatedCloud, pods: &[&Pod], pod: &str, needed: i32) -> bool {
+    let others = || pods.iter().copied().filter(|p| p.name_any() != pod);
     let ready = others().filter(|p| is_ready(p)).count();
     i32::try_from(ready).is_ok_and(|n| n >= needed)
         || cloud.spec.masters.guard && enough_vote(others(), needed).await
@@ -180,6 +210,13 @@ mod tests {
             assert_eq!(
                 is_orphaned(&pods, "c-master-0", &candidate),
                 expected,
+                "{pods:#?}"
+            );
+            let given_up = pods[0].metadata.deletion_grace_period_seconds == Some(0);
+            let pods: Vec<_> = pods.iter().collect();
+            assert_eq!(
+                given_up_at(&pods, "c-master-0"),
+                given_up.then_some(0),
                 "{pods:#?}"
             );
         }
